@@ -1,0 +1,6 @@
+"""`python -m flagsnap`."""
+
+from flagsnap.cli.app import main
+
+if __name__ == "__main__":
+    main()

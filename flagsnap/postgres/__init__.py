@@ -1,0 +1,1 @@
+"""PostgreSQL: the only users of psycopg, and of PostgreSQL's client programs."""
