@@ -5,7 +5,8 @@ FlagsnapError              1  failed, the database as it was
 ├── ChildFailed            1  a program that flagsnap ran ended badly
 ├── BridgeFailed           1  the Django project did not answer as it should
 ├── UsageError             2  usage or refused input
-│   └── RouteClosed        2  the way back that was asked for does not exist here
+│   ├── RouteClosed        2  the way back that was asked for does not exist here
+│   └── SnapshotExists     2  the deploy id is taken
 ├── DifferencesFound       3  the database or a snapshot is not what was recorded
 ├── LossRefused            4  data would be lost, and nobody agreed to it
 ├── SnapshotMissing        5
@@ -51,10 +52,16 @@ class ChildFailed(FlagsnapError):
 
     def __init__(self, program: str, code: int, tail: str, hint: str = "") -> None:
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        super().__init__(f"{program} {ended}" + (f": {tail}" if tail else ""), hint)
+        super().__init__(f"{program} {ended}" + (f": {last_words(tail)}" if tail else ""), hint)
         self.program = program
         self.code = code
         self.tail = tail
+
+
+def last_words(tail: str) -> str:
+    """The line of a program's standard error that says what went wrong: its first error, else its last line."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[-1] if lines else "")
 
 
 class BridgeFailed(FlagsnapError):
@@ -69,6 +76,10 @@ class UsageError(FlagsnapError):
 
 class RouteClosed(UsageError):
     """The route that was asked for cannot reach the recorded state from here."""
+
+
+class SnapshotExists(UsageError):
+    """The deploy id is taken; what is there is never replaced."""
 
 
 class DifferencesFound(FlagsnapError):

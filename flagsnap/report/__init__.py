@@ -1,0 +1,1 @@
+"""Reports: results rendered as text or JSON, and the progress of the use cases drawn."""

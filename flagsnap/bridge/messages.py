@@ -1,0 +1,171 @@
+"""What the probe answers, and how its lines are told from everything else that a project prints."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from flagsnap.errors import BridgeFailed
+from flagsnap.loss import AddedColumn, CreatedTable, Effect, RanSql, RenamedColumn, RenamedTable
+from flagsnap.migrations import Graph, Migration, Node, Operation
+
+Pair = tuple[str, str]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Alive(_Message):
+    """The probe's process lives."""
+
+    type: Literal["alive"]
+
+
+class Hello(_Message):
+    """The project has started and is connected."""
+
+    type: Literal["hello"]
+    django: str
+    database: str
+    system_identifier: str | None
+    pid: int
+
+
+class NodeMessage(_Message):
+    """A migration of the graph."""
+
+    key: Pair
+    parents: tuple[Pair, ...]
+    replaces: tuple[Pair, ...]
+    atomic: bool
+    operations: tuple[Operation, ...]
+
+
+class Replaced(_Message):
+    """What a squashed migration replaces."""
+
+    key: Pair
+    replaces: tuple[Pair, ...]
+
+
+class EffectMessage(_Message):
+    """What an operation does to the schema."""
+
+    effect: Literal["create_table", "rename_table", "rename_column", "add_column", "run_sql"]
+    table: str = ""
+    column: str = ""
+    to: str = ""
+    default: str | None = None
+    sql: str = ""
+
+
+class GraphMessage(_Message):
+    """The answer to "describe"."""
+
+    type: Literal["graph"]
+    nodes: tuple[NodeMessage, ...]
+    replaced: tuple[Replaced, ...]
+    effects: tuple[EffectMessage, ...]
+
+    def graph(self) -> Graph:
+        """As a value of the domain."""
+        return Graph(
+            nodes=tuple(
+                Node(Migration(*node.key), _keys(node.parents), _keys(node.replaces), node.atomic, node.operations)
+                for node in self.nodes
+            ),
+            replaced={Migration(*each.key): _keys(each.replaces) for each in self.replaced},
+        )
+
+    def schema_effects(self) -> tuple[Effect, ...]:
+        """As values of the domain."""
+        return tuple(_effect(message) for message in self.effects)
+
+
+class Prepared(_Message):
+    """The project's state before one more migration is computed."""
+
+    type: Literal["prepared"]
+    count: int
+
+
+class Unapplying(_Message):
+    """A migration's reverse begins."""
+
+    type: Literal["unapplying"]
+    migration: Pair
+
+
+class Committed(_Message):
+    """A segment is unapplied for good."""
+
+    type: Literal["committed"]
+    migrations: tuple[Pair, ...]
+
+
+class Failed(_Message):
+    """The probe gave up; the segment that was open is undone."""
+
+    type: Literal["failed"]
+    kind: Literal["error", "usage", "locked", "moved"]
+    error: str
+    trace: str
+
+
+class Done(_Message):
+    """The request is answered."""
+
+    type: Literal["done"]
+
+
+Message = Alive | Hello | GraphMessage | Prepared | Unapplying | Committed | Failed | Done
+_MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+@dataclass(frozen=True)
+class Sentinels:
+    """The marks around a message, new for each run, so that nothing that a project prints can be one."""
+
+    begin: str
+    end: str
+
+    @classmethod
+    def fresh(cls) -> "Sentinels":
+        """Marks that nobody can have guessed."""
+        nonce = secrets.token_hex(8)
+        return cls(f"<flagsnap {nonce}>", f"</flagsnap {nonce}>")
+
+    def read(self, line: str) -> Message | None:
+        """The message in a line, None if there is none; BridgeFailed if there is a broken one."""
+        if self.begin not in line:
+            return None
+        text = line.split(self.begin, 1)[1].split(self.end, 1)[0]
+        try:
+            return _MESSAGES.validate_json(text)
+        except ValidationError as error:
+            raise BridgeFailed(f"the probe sent what cannot be read: {text[:80]}") from error
+
+
+def request(sentinels: Sentinels, action: str, **content: Any) -> str:
+    """The call of the probe's `main`, as a line of Python."""
+    text = json.dumps({"action": action, "begin": sentinels.begin, "end": sentinels.end, **content})
+    return f"\nmain({text!r})\n"
+
+
+def _keys(pairs: tuple[Pair, ...]) -> tuple[Migration, ...]:
+    return tuple(Migration(*pair) for pair in pairs)
+
+
+def _effect(message: EffectMessage) -> Effect:
+    if message.effect == "create_table":
+        return CreatedTable(message.table)
+    if message.effect == "run_sql":
+        return RanSql(message.sql)
+    if message.effect == "rename_table":
+        return RenamedTable(message.table, message.to)
+    if message.effect == "rename_column":
+        return RenamedColumn(message.table, message.column, message.to)
+    return AddedColumn(message.table, message.column, message.default)

@@ -1,0 +1,435 @@
+"""The probe: runs inside the Django project, answers with the migration graph, and unapplies migrations.
+
+flagsnap sends this file, followed by a call of `main`, to `manage.py shell` on standard input; it is never imported. It
+uses Django and the standard library only, and is written for Python 3.8 and Django 3.2 onwards. Every answer is one line
+of JSON between the sentinels that flagsnap chose for this run, since projects print banners and logs on the same stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import traceback
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+
+import django
+from django.db import connections, transaction
+from django.db.backends.utils import truncate_name
+from django.db.migrations import operations
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
+
+Key = Tuple[str, str]
+
+HEARTBEAT_SECONDS = 1.0
+
+
+class Refused(Exception):
+    """The database is not in the state that the plan was made for; nothing of this segment was done."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Channel:
+    """The way back to flagsnap."""
+
+    def __init__(self, begin: str, end: str) -> None:
+        self._begin, self._end = begin, end
+        self._lock = threading.Lock()
+
+    def send(self, type: str, **content: Any) -> None:  # noqa: A002  # the name of the message's key
+        """Write one message on a line of its own."""
+        line = "\n" + self._begin + json.dumps(dict(content, type=type)) + self._end + "\n"
+        left = line.encode()
+        with self._lock:
+            # Not through sys.stdout, which a project may replace, and whose lock a daemon thread may take to the grave.
+            while left:
+                left = left[os.write(1, left) :]
+
+    def beat(self) -> None:
+        """Tell every second that the process lives; end it at once when flagsnap is gone.
+
+        A killed flagsnap leaves a pipe without a reader. Ending here drops the connection, and PostgreSQL undoes the
+        segment; going on would change the database while somebody starts the same command again.
+        """
+        while True:
+            try:
+                self.send("alive")
+            except (OSError, ValueError):
+                os._exit(1)
+            threading.Event().wait(HEARTBEAT_SECONDS)
+
+
+def main(text: str) -> None:
+    """Answer one request."""
+    request = json.loads(text)
+    channel = Channel(request["begin"], request["end"])
+    threading.Thread(target=channel.beat, daemon=True).start()
+    try:
+        connection = connections[request["alias"]]
+        if connection.vendor != "postgresql":
+            raise Refused("usage", "the project's database is %s, not PostgreSQL" % connection.vendor)
+        channel.send("hello", django=django.get_version(), **identify(connection))
+        if request["action"] == "describe":
+            channel.send("graph", **describe(connection, keys(request["recorded"])))
+        else:
+            Unapply(connection, channel, request).run()
+        channel.send("done")
+    except Refused as error:
+        channel.send("failed", kind=error.kind, error=str(error), trace="")
+    except BaseException as error:  # noqa: BLE001  # whatever it is, flagsnap has to hear it
+        name = type(error).__name__
+        channel.send("failed", kind="error", error=name + ": " + first_line(error), trace=traceback.format_exc())
+
+
+def identify(connection: Any) -> Dict[str, Any]:
+    """Which database this really is, and which backend serves it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database(), pg_backend_pid()")
+        database, pid = cursor.fetchone()
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT system_identifier::text FROM pg_control_system()")
+            identifier = cursor.fetchone()[0]
+    except Exception:  # noqa: BLE001  # a managed service may not let the role ask; flagsnap compares what it has
+        identifier = None
+    return {"database": database, "pid": pid, "system_identifier": identifier}
+
+
+def load_executor(connection: Any, recorded: Set[Key]) -> MigrationExecutor:
+    """An executor whose graph is resolved for the recorded state.
+
+    Where a squashed migration's replaced ones lie on both sides of the recorded state, they are wanted one by one.
+    MigrationLoader.build_graph keeps them so when only some of them are applied, and decides from nothing else; so it is
+    shown the recorded ones as applied. (`replace_migrations=False` would keep both forms in the graph at once.)
+    """
+    disk = MigrationLoader(connection, load=False)
+    disk.load_disk()
+    shown = dict(MigrationRecorder(connection).applied_migrations())
+    for migration in disk.disk_migrations.values():
+        replaced = keys(migration.replaces)
+        inside = replaced & recorded
+        if inside and inside != replaced:
+            for key in replaced:
+                shown.pop(key, None)
+            shown.update(dict.fromkeys(inside))
+    with shown_as_applied(shown):
+        return MigrationExecutor(connection)
+
+
+@contextmanager
+def shown_as_applied(shown: Dict[Key, Any]) -> Iterator[None]:
+    """Make loaders believe that these migrations are applied."""
+    original = MigrationRecorder.applied_migrations
+    MigrationRecorder.applied_migrations = lambda _: dict(shown)
+    try:
+        yield
+    finally:
+        MigrationRecorder.applied_migrations = original
+
+
+def full_plan(executor: MigrationExecutor) -> List[Any]:
+    """All migrations in the order in which an empty database would get them."""
+    leaves = executor.loader.graph.leaf_nodes()
+    return [migration for migration, _ in executor.migration_plan(leaves, clean_start=True)]
+
+
+# --- the graph ---------------------------------------------------------------------------------------------------------
+
+
+def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
+    """The graph, and for what is applied beyond the recorded state its operations and what they do to the schema."""
+    executor = load_executor(connection, recorded)
+    applied = set(MigrationRecorder(connection).applied_migrations())
+    plan = full_plan(executor)
+    wanted = applied - recorded
+    for migration in plan:  # a squashed migration stands for what it replaces, also before its own row is written
+        if keys(migration.replaces) & wanted:
+            wanted.add(key_of(migration))
+    graph = executor.loader.graph
+    return {
+        "nodes": [
+            {
+                "key": key_of(migration),
+                "parents": sorted(parent.key for parent in graph.node_map[key_of(migration)].parents),
+                "replaces": [list(key) for key in migration.replaces],
+                "atomic": migration.atomic,
+                "operations": [
+                    operation_facts(operation)
+                    for operation in (flat(migration.operations) if key_of(migration) in wanted else ())
+                ],
+            }
+            for migration in plan
+        ],
+        "replaced": [
+            {"key": key, "replaces": [list(replaced) for replaced in migration.replaces]}
+            for key, migration in executor.loader.disk_migrations.items()
+            if migration.replaces
+        ],
+        "effects": list(effects(connection, executor, plan, wanted)),
+    }
+
+
+def flat(found: List[Any]) -> Iterator[Any]:
+    """The operations that act on the database."""
+    for operation in found:
+        if isinstance(operation, operations.SeparateDatabaseAndState):
+            for inner in flat(operation.database_operations):
+                yield inner
+        else:
+            yield operation
+
+
+def operation_facts(operation: Any) -> Dict[str, Any]:
+    """What going back through an operation means."""
+    return {
+        "kind": type(operation).__name__,
+        "reversible": bool(operation.reversible),
+        "reverse_does_nothing": reverse_does_nothing(operation),
+    }
+
+
+def reverse_does_nothing(operation: Any) -> bool:
+    """Whether the way forward runs code of the project's own, and the way back runs none."""
+    if isinstance(operation, operations.RunPython):
+        forward, back = operation.code, operation.reverse_code
+        return back is not None and is_empty(back) and not is_empty(forward)
+    if isinstance(operation, operations.RunSQL):
+        return operation.reverse_sql is not None and not operation.reverse_sql and bool(operation.sql)
+    return False
+
+
+def nothing(apps: Any, schema_editor: Any) -> None:
+    """The shape of a function that does nothing."""
+
+
+def is_empty(function: Any) -> bool:
+    """Whether a function does nothing: RunPython.noop, or one with an empty body."""
+    if function is operations.RunPython.noop:
+        return True
+    code = getattr(function, "__code__", None)
+    return code is not None and not code.co_names and len(code.co_code) == len(nothing.__code__.co_code)
+
+
+# --- what migrations do to the schema, for the assessment of losses ------------------------------------------------------
+
+
+def effects(
+    connection: Any, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]
+) -> Iterator[Dict[str, Any]]:
+    """Renamed tables and columns, and added columns with the default that their rows were filled with, oldest first."""
+    state = ProjectState(real_apps=executor.loader.unmigrated_apps)
+    left = set(wanted)
+    for migration in plan:
+        if not left:
+            return
+        if key_of(migration) not in left:
+            migration.mutate_state(state, preserve=False)
+            continue
+        left.discard(key_of(migration))
+        for operation in migration.operations:
+            for effect in operation_effects(connection, migration.app_label, operation, state):
+                yield effect
+            operation.state_forwards(migration.app_label, state)
+
+
+def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of one operation on the state before it."""
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        inner_state = state.clone()
+        for inner in operation.database_operations:
+            for effect in operation_effects(connection, app, inner, inner_state):
+                yield effect
+            inner.state_forwards(app, inner_state)
+    elif isinstance(operation, operations.RunSQL):
+        yield {"effect": "run_sql", "sql": str(operation.sql)}
+    elif isinstance(operation, operations.CreateModel):
+        for created in tables(connection, after(operation, app, state), app, operation.name):
+            yield {"effect": "create_table", "table": created}
+    elif isinstance(operation, (operations.RenameModel, operations.AlterModelTable)):
+        old_name = getattr(operation, "old_name", None) or operation.name
+        new_name = getattr(operation, "new_name", None) or operation.name
+        old_tables = tables(connection, state, app, old_name)
+        for old, new in zip(old_tables, tables(connection, after(operation, app, state), app, new_name)):
+            if old != new:
+                yield {"effect": "rename_table", "table": old, "to": new}
+    elif isinstance(operation, operations.RenameField):
+        model = model_of(state, app, operation.model_name)
+        field = model.fields[operation.old_name]
+        old_column, new_column = column(field, operation.old_name), column(field, operation.new_name)
+        if old_column and old_column != new_column:
+            yield {
+                "effect": "rename_column",
+                "table": table(connection, model),
+                "column": old_column,
+                "to": new_column,
+            }
+    elif isinstance(operation, operations.AddField):
+        added = column(operation.field, operation.name)
+        for created in set(tables(connection, after(operation, app, state), app, operation.model_name)) - set(
+            tables(connection, state, app, operation.model_name)
+        ):
+            yield {"effect": "create_table", "table": created}
+        if added:
+            yield {
+                "effect": "add_column",
+                "table": table(connection, model_of(state, app, operation.model_name)),
+                "column": added,
+                "default": default_literal(connection, operation.field, operation.name),
+            }
+
+
+def after(operation: Any, app: str, state: Any) -> Any:
+    """The state after an operation; the one before it stays as it is."""
+    changed = state.clone()
+    operation.state_forwards(app, changed)
+    return changed
+
+
+def model_of(state: Any, app: str, name: str) -> Any:
+    """A model's state."""
+    return state.models[app, name.lower()]
+
+
+def table(connection: Any, model: Any) -> str:
+    """A model's table, as Options.contribute_to_class names it."""
+    name = model.options.get("db_table") or "%s_%s" % (model.app_label, model.name.lower())
+    return str(truncate_name(name, connection.ops.max_name_length()))
+
+
+def tables(connection: Any, state: Any, app: str, name: str) -> List[str]:
+    """A model's table and those of its many-to-many fields, in the order of the fields."""
+    model = model_of(state, app, name)
+    own = table(connection, model)
+    many = [
+        field.db_table or truncate_name("%s_%s" % (own, field_name), connection.ops.max_name_length())
+        for field_name, field in model.fields.items()
+        if field.many_to_many and field.remote_field.through is None
+    ]
+    return [own] + [str(each) for each in many]
+
+
+def column(field: Any, name: str) -> Optional[str]:
+    """A field's column, None if it has none."""
+    bound = field.clone()
+    bound.set_attributes_from_name(name)
+    return None if field.many_to_many else bound.column
+
+
+def default_literal(connection: Any, field: Any, name: str) -> Optional[str]:
+    """The SQL literal that rows were given when the column was added, None if there was none or it cannot be known."""
+    try:
+        bound = field.clone()
+        bound.set_attributes_from_name(name)
+        editor = connection.schema_editor(collect_sql=True)
+        value = editor.effective_default(bound)
+        if value is None or repr(value) != repr(editor.effective_default(bound)):
+            return None
+        return str(editor.quote_value(value))
+    except Exception:  # noqa: BLE001  # then every value counts as one that would be lost
+        return None
+
+
+# --- unapplying ----------------------------------------------------------------------------------------------------------
+
+
+class Unapply:
+    """Unapplies exactly the planned migrations, segment by segment; `django_migrations` is the journal."""
+
+    def __init__(self, connection: Any, channel: Channel, request: Dict[str, Any]) -> None:
+        self.connection = connection
+        self.channel = channel
+        self.request = request
+        self.expected = keys(request["applied"])
+
+    def run(self) -> None:
+        """Check that this is the right database, then go back."""
+        found = identify(self.connection)
+        for name in ("database", "system_identifier"):
+            if None not in (found[name], self.request[name]) and found[name] != self.request[name]:
+                raise Refused("usage", "the project is connected to another database: %s" % found["database"])
+        executor = load_executor(self.connection, keys(self.request["recorded"]))
+        plan = full_plan(executor)
+        by_key = {key_of(migration): migration for migration in plan}
+        segments = self.request["segments"]
+        states = self.states_before(
+            executor, plan, {tuple(key) for segment in segments for key in segment["migrations"]}
+        )
+        for segment in segments:
+            migrations = [by_key[tuple(key)] for key in segment["migrations"]]
+            if segment["atomic"]:
+                with transaction.atomic(using=self.connection.alias):
+                    self.prepare("LOCAL")
+                    self.unapply(executor, migrations, states)
+            else:
+                self.prepare("SESSION")
+                self.unapply(executor, migrations, states)
+            self.channel.send("committed", migrations=segment["migrations"])
+
+    def states_before(self, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]) -> Dict[Key, Any]:
+        """The project's state before each migration that is to be unapplied.
+
+        Nothing that stays depends on what goes, so all that stays comes first, and models are rendered once, behind it.
+        MigrationExecutor._migrate_all_backwards goes by the order of the plan and renders anew for every operation behind
+        the first that goes: on a real Flagsmith that takes ten times as long, and gives the same models.
+        """
+        state = ProjectState(real_apps=executor.loader.unmigrated_apps)
+        for migration in plan:
+            replaced = keys(migration.replaces)
+            if key_of(migration) not in wanted and (key_of(migration) in self.expected or replaced & self.expected):
+                migration.mutate_state(state, preserve=False)
+        state.apps  # noqa: B018  # rendered here, so that the states that follow share the models
+        states: Dict[Key, Any] = {}
+        for migration in plan:
+            if key_of(migration) in wanted:
+                states[key_of(migration)] = state
+                state = migration.mutate_state(state, preserve=True)
+                self.channel.send("prepared", count=len(states))
+        return states
+
+    def prepare(self, scope: str) -> None:
+        """Bound the wait for locks, keep other runs out, and see that nothing has moved."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SET %s lock_timeout = %d" % (scope, self.request["lock_timeout_ms"]))
+            cursor.execute("SET %s application_name = 'flagsnap unapply'" % scope)
+            if scope == "LOCAL":
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [self.request["lock_key"]])
+                if not cursor.fetchone()[0]:
+                    raise Refused("locked", "another run is unapplying migrations")
+        if set(MigrationRecorder(self.connection).applied_migrations()) != self.expected:
+            raise Refused("moved", "the applied migrations have changed since the plan was made")
+
+    def unapply(self, executor: MigrationExecutor, migrations: List[Any], states: Dict[Key, Any]) -> None:
+        """Unapply neighbours; inside of a transaction if they are atomic."""
+        for migration in migrations:
+            key = key_of(migration)
+            self.channel.send("unapplying", migration=key)
+            executor.unapply_migration(states[key], migration)
+            # Before Django 4.1 the row of a squashed migration itself stays.
+            executor.recorder.record_unapplied(*key)
+            self.expected -= keys(migration.replaces) | {key}
+            if migration.atomic:
+                # Deferred constraints of this one must not be pending when the next alters the same table; between
+                # transactions the commit sees to that.
+                self.connection.check_constraints()
+
+
+def key_of(migration: Any) -> Key:
+    """A migration's key."""
+    return (migration.app_label, migration.name)
+
+
+def keys(found: Any) -> Set[Key]:
+    """Pairs from JSON, or from a migration, as keys."""
+    return {(app, name) for app, name in found}
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return (str(error).strip().splitlines() or [""])[0]

@@ -1,0 +1,122 @@
+"""The command line as a whole: the commands, and the one boundary at which errors become words and exit codes."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from flagsnap import __version__
+from flagsnap.cli import capture, demo, listing, plan, restore, rollback, show, undo, verify
+from flagsnap.cli.options import GLOBAL_OPTIONS, with_global_options
+from flagsnap.cli.run import Run
+from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, Interrupted, UsageError
+
+_SHOWN = 20
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "capture": capture.capture,
+    "list": listing.list_,
+    "show": show.show,
+    "plan": plan.plan,
+    "rollback": rollback.rollback,
+    "undo": undo.undo,
+    "restore": restore.restore,
+    "verify": verify.verify,
+    "demo": demo.demo,
+}
+
+app = typer.Typer(
+    name="flagsnap",
+    help="Deploy Flagsmith without fear: capture before each deploy, roll back when it goes wrong, proven.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool | None) -> None:
+    if wanted:
+        print(f"flagsnap {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+def _root(
+    run: Run,
+    version: Annotated[  # noqa: ARG001  # typer calls `_version`
+        bool | None, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = None,
+) -> None:
+    del run
+
+
+app.callback()(with_global_options(_root))
+for _name, _command in COMMANDS.items():
+    app.command(_name)(with_global_options(_command))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    run = Run(command=next((word for word in words if word in COMMANDS), "flagsnap"))
+    # An error may come before the options are read.
+    run.options["json"] = "--json" in words or None
+    try:
+        code = app(words, prog_name="flagsnap", standalone_mode=False, obj=run)
+    except FlagsnapError as error:
+        code = _fail(run, error)
+    except TyperException as error:
+        code = _fail(
+            run, UsageError(_worded(error), f"flagsnap {run.command} --help".replace("flagsnap flagsnap", "flagsnap"))
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail(run, Interrupted("interrupted", "the same command again goes on, or starts anew"))
+    except BrokenPipeError:
+        code = 1  # the reader of our output has gone
+    except Exception as error:  # noqa: BLE001  # the boundary: nothing of ours may end in a traceback
+        unexpected = FlagsnapError(
+            f"unexpected {type(error).__name__}: {error}", "this is a defect: report it with the output of --traceback"
+        )
+        code = _fail(run, unexpected, error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(*_: Any) -> None:
+    """A platform that ends a pod wants the same as a person who presses Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def _worded(error: TyperException) -> str:
+    text = error.format_message().strip().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _fail(run: Run, error: FlagsnapError, cause: Exception | None = None) -> int:
+    if run.json:
+        from flagsnap.report.json import failure
+
+        print(failure(run.command, error))  # noqa: T201
+    _say(f"error: {error}")
+    if isinstance(error, DifferencesFound):
+        for each in error.differences[:_SHOWN]:
+            _say(f"  {each}")
+        if more := len(error.differences) - _SHOWN:
+            _say(f"  and {more} more" if more > 0 else "")
+    if error.hint:
+        _say(f"hint: {error.hint}")
+    child = error if isinstance(error, ChildFailed) else error.__cause__
+    if run.options.get("verbose") and isinstance(child, ChildFailed):
+        _say(child.tail)
+    if run.options.get("traceback"):
+        traceback.print_exception(cause or error)
+    return error.exit_code
+
+
+def _say(text: str) -> None:
+    if text:
+        print(text, file=sys.stderr)  # noqa: T201

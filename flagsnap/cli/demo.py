@@ -1,0 +1,13 @@
+"""`flagsnap demo`."""
+
+from flagsnap.cli.run import Run
+
+
+def demo(run: Run) -> None:
+    """Tell the whole story on an embedded PostgreSQL: deploys, rollbacks, proofs. Nothing stays behind."""
+    from flagsnap.demo.story import tell
+    from flagsnap.report.story import StoryTeller
+
+    from rich.console import Console
+
+    tell(StoryTeller(Console(highlight=False)).say)

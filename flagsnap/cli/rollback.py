@@ -1,0 +1,74 @@
+"""`flagsnap rollback`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flagsnap.cli.run import Run
+from flagsnap.cli.target import InPlace, Moved, OnLossOption, Strategy, StrategyOption, To, ToRunning, build_request
+from flagsnap.errors import Interrupted
+
+if TYPE_CHECKING:
+    from flagsnap.plan import Plan
+    from flagsnap.rollback import Rollback
+
+
+def rollback(
+    run: Run,
+    to: To = None,
+    to_running: ToRunning = None,
+    strategy: StrategyOption = Strategy.AUTO,
+    on_loss: OnLossOption = None,
+    in_place: InPlace = False,
+    moved: Moved = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before going ahead.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+) -> None:
+    """Take the database back to a recorded state, and prove that it is there.
+
+    --to ID is the state just BEFORE deploy ID migrated; --to-running ID is the state that deploy ID ran with.
+    """
+    from flagsnap.report.results import PlanShown
+    from flagsnap.rollback import opened
+
+    request = build_request(
+        run,
+        to=to,
+        to_running=to_running,
+        strategy=strategy,
+        on_loss=on_loss,
+        in_place=in_place,
+        moved=moved,
+        ask=not yes,
+    )
+    with opened(request, run.progress) as opened_rollback:
+        plan = opened_rollback.plan()
+        if dry_run:
+            run.show(PlanShown(plan))
+            return
+        if run.interactive and not yes and plan.route:
+            plan = _agreed(run, opened_rollback, plan)
+        run.show(opened_rollback.execute(plan))
+
+
+def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
+    """Show the plan and ask; Interrupted if the answer is no."""
+    from flagsnap.report.results import PlanShown
+    from flagsnap.report.text import print_result
+
+    print_result(run.console, PlanShown(plan))
+    if plan.needs_consent and rollback.request.on_loss == "ask":
+        answer = typer.prompt(f"{plan.route} loses what the table shows: {_choices(plan)}", err=True, default="no")
+        if answer == "accept":
+            return plan
+        if answer == "restore" and plan.route == "unapply":
+            return rollback.plan(strategy="restore", on_loss="restore")
+        raise Interrupted("not agreed; nothing was done")
+    if not typer.confirm("go ahead?", err=True):
+        raise Interrupted("not agreed; nothing was done")
+    return plan
+
+
+def _choices(plan: "Plan") -> str:
+    restore_is_open = not any(each.route == "restore" for each in plan.closed)
+    return "accept, restore or no" if plan.route == "unapply" and restore_is_open else "accept or no"

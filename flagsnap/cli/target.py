@@ -1,0 +1,97 @@
+"""What `plan` and `rollback` have in common: the state to go back to, and how."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flagsnap.cli.run import Run
+from flagsnap.errors import UsageError
+
+if TYPE_CHECKING:
+    from flagsnap.rollback import RollbackRequest
+
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="ID",
+        help="The state recorded by the capture of deploy ID (or latest): just BEFORE that deploy.",
+    ),
+]
+ToRunning = Annotated[
+    str | None,
+    typer.Option(
+        "--to-running",
+        metavar="ID",
+        help="The state that deploy ID ran with: what the first capture AFTER it recorded.",
+    ),
+]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Restore within the database; needs no CREATEDB.")]
+Moved = Annotated[
+    bool, typer.Option("--moved", help="The database has moved: the snapshot's server or name is another one.")
+]
+
+
+class Strategy(StrEnum):
+    """Which route to take."""
+
+    AUTO = "auto"
+    UNAPPLY = "unapply"
+    RESTORE = "restore"
+
+
+class OnLoss(StrEnum):
+    """What to do when data would be lost."""
+
+    ASK = "ask"
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+    RESTORE = "restore"
+
+
+StrategyOption = Annotated[Strategy, typer.Option(help="The route; auto takes the first that is open.")]
+OnLossOption = Annotated[
+    OnLoss | None,
+    typer.Option(help="If data would be lost; without it ask on a terminal, refuse elsewhere.", show_default=False),
+]
+
+
+def build_request(
+    run: Run,
+    *,
+    to: str | None,
+    to_running: str | None,
+    strategy: Strategy,
+    on_loss: OnLoss | None,
+    in_place: bool,
+    moved: bool,
+    ask: bool = False,
+) -> "RollbackRequest":
+    """The request of a rollback; UsageError unless exactly one target is named.
+
+    `ask` says whether somebody may be asked about losses; where nobody is there to answer, asking means refusing.
+    """
+    from flagsnap.rollback import RollbackRequest
+
+    if (to is None) == (to_running is None):
+        raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")
+    manifest = run.snapshots.get(to) if to is not None else run.snapshots.after(str(to_running))
+    if in_place and strategy is Strategy.UNAPPLY:
+        raise UsageError("--in-place is a way to restore", "leave out --in-place, or --strategy unapply")
+    consent = on_loss or OnLoss.ASK
+    if consent is OnLoss.ASK and not (ask and run.interactive):
+        consent = OnLoss.REFUSE
+    return RollbackRequest(
+        address=run.address,
+        snapshots=run.snapshots,
+        manifest=manifest,
+        project=run.project,
+        strategy=strategy.value,
+        on_loss=consent.value,
+        jobs=run.settings.workers,
+        pg_bin=run.settings.pg_bin,
+        lock_timeout=run.settings.lock_timeout,
+        in_place=in_place,
+        moved=moved,
+    )

@@ -1,0 +1,112 @@
+"""Settings: option, then environment, then file, then default."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from flagsnap.errors import UsageError
+
+DEFAULT_FILE = Path("flagsnap.toml")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all commands share. Durations are in seconds.
+
+    Attributes:
+        database_url: the live database, as a URL or keyword string of libpq; never printed.
+        store: where snapshots are kept.
+        manage: the command line of the project's manage.py, empty if there is none.
+        jobs: how many tables are dumped, restored and analysed at once; 0 chooses by the machine.
+        pg_bin: the folder of PostgreSQL's client programs, None to search.
+        silence: after how long without a word the project counts as dead.
+        lock_timeout: how long a reverse migration waits for a lock.
+    """
+
+    database_url: str = field(default="", repr=False)
+    store: str = ""
+    manage: str = ""
+    jobs: int = 0
+    pg_bin: Path | None = None
+    silence: float = 120.0
+    lock_timeout: float = 10.0
+
+    def need_database(self) -> str:
+        """The database URL; UsageError if there is none."""
+        if not self.database_url:
+            raise UsageError(
+                "no database URL was given",
+                "set FLAGSNAP_DATABASE_URL (or DATABASE_URL) to postgresql://user:password@host:5432/name",
+            )
+        return self.database_url
+
+    def need_store(self) -> str:
+        """The store; UsageError if there is none."""
+        if not self.store:
+            raise UsageError(
+                "no store was given", "set FLAGSNAP_STORE or --store to a folder, such as /var/lib/flagsnap"
+            )
+        return self.store
+
+    @property
+    def workers(self) -> int:
+        """How many things are done at once."""
+        return self.jobs or max(2, min(8, os.cpu_count() or 2))
+
+
+_NAMES = [each.name for each in fields(Settings)]
+_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0}
+
+
+def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Settings:
+    """Merge the sources; UsageError for a value or a name that makes no sense.
+
+    `options` holds what the command line gave, None for what it did not. Without `file`, flagsnap.toml is read if it is
+    there.
+    """
+    merged: dict[str, Any] = {}
+    for source in (_from_file(file), _from_environment(environment), options):
+        merged.update({name: value for name, value in source.items() if value is not None})
+    return Settings(**{name: _typed(name, value) for name, value in merged.items()})
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: environment.get(f"FLAGSNAP_{name.upper()}") or None for name in _NAMES}
+    found["database_url"] = found["database_url"] or environment.get("DATABASE_URL") or None
+    return found
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None and not DEFAULT_FILE.is_file():
+        return {}
+    path = file or DEFAULT_FILE
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"the file {path} cannot be read: {(error.strerror or '').lower()}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the file {path} is not TOML: {error}") from error
+    for name in content:
+        if name not in _NAMES:
+            near = difflib.get_close_matches(name, _NAMES, 1)
+            raise UsageError(
+                f"the file {path} has an unknown setting {name}", f"did you mean {near[0]}?" if near else ""
+            )
+    return content
+
+
+def _typed(name: str, value: Any) -> Any:
+    default = getattr(Settings(), name)
+    try:
+        if name == "pg_bin":
+            return Path(value)
+        typed = type(default)(value)
+        if name in _MINIMUM and typed < _MINIMUM[name]:
+            raise ValueError(name)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name.replace('_', '-')} cannot be {value!r}") from error
+    return typed

@@ -1,0 +1,9 @@
+APPS = [
+    "service",
+    "users",
+    "organisations",
+    "projects",
+    "environments",
+    "features",
+    "segments",
+]

@@ -1,0 +1,10 @@
+APPS = [
+    "service",
+    "users",
+    "organisations",
+    "projects",
+    "environments",
+    "features",
+    "segments",
+    "audit",
+]

@@ -1,0 +1,207 @@
+"""The story of `flagsnap demo`: two deploys go wrong, and two rollbacks put them right.
+
+Everything in it is real: a PostgreSQL server, a Django project, and the commands as a user types them, run as
+programs of their own, with their output as it comes. Nothing stays behind.
+"""
+
+import importlib.util
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import flagsnap
+from flagsnap.demo.releases import lay_out
+from flagsnap.demo.server import Server, create_database, find_bin_dir, running
+from flagsnap.errors import ChildFailed, FlagsnapError, UsageError
+from flagsnap.process import Child, Command
+
+Kind = Literal["heading", "text", "command", "output"]
+Say = Callable[[Kind, str], None]
+
+DATABASE = "flags"
+SILENCE_SECONDS = 60.0
+_FOREIGN = ("FLAGSNAP_", "PG", "DJANGO_")
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the reader should know now."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The code of a release is put in place, as a new image would be."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command, as typed, and the exit code that it must end with."""
+
+    command: str
+    exit_code: int = 0
+
+
+Step = Text | Release | Run
+
+STORY: Mapping[str, Sequence[Step]] = {
+    "A flag service runs in release v1": (
+        Release("v1"),
+        Run("python manage.py migrate --verbosity 0"),
+        Run("python manage.py fill"),
+        Run("python manage.py summary"),
+    ),
+    "Release v2 is deployed": (
+        Text("First a snapshot. This is the line that a pipeline runs before the migrations of a deploy."),
+        Run("flagsnap capture --deploy-id v2"),
+        Text(
+            "v2 brings a new app, renames and drops columns, moves tags from a column into a table, and "
+            "builds an index concurrently."
+        ),
+        Release("v2"),
+        Run("python manage.py migrate"),
+        Run("python manage.py traffic"),
+    ),
+    "v2 is bad: back to the state before it": (
+        Text("What would a rollback do, and what would it cost?"),
+        Run("flagsnap plan --to v2"),
+        Text("Every migration has a way back: exactly these are unapplied, and the result is compared."),
+        Run("flagsnap rollback --to v2 --on-loss accept --yes"),
+        Text("Is the database what was recorded? Does the code of v1 agree?"),
+        Run("flagsnap verify --expect v2"),
+        Release("v1"),
+        Run("python manage.py migrate --check"),
+        Run("python manage.py summary"),
+        Text("What people wrote into the tables of v1 meanwhile is still there: unapplying keeps it."),
+    ),
+    "v2 is mended and deployed again, then v3": (
+        Release("v2"),
+        Run("python manage.py migrate --verbosity 0"),
+        Run("flagsnap capture --deploy-id v3"),
+        Text("v3 merges first and last names into one column and drops the two. Nobody can take that apart."),
+        Release("v3"),
+        Run("python manage.py migrate"),
+        Run("python manage.py signups"),
+        Run("python manage.py summary"),
+    ),
+    "v3 is bad: back, although it is irreversible": (
+        Run("flagsnap plan --to v3"),
+        Text(
+            "The migrations have no way back, the snapshot has: it is restored beside the live database, "
+            "compared with what was recorded, and only then swapped in."
+        ),
+        Run("flagsnap rollback --to v3 --on-loss restore --yes"),
+        Run("flagsnap verify --expect v3"),
+        Release("v2"),
+        Run("python manage.py summary"),
+    ),
+    "Second thoughts: the users who signed up are missed": (
+        Text("The database that the restore has replaced was kept, and comes back in the same way."),
+        Run("flagsnap undo --yes"),
+        Release("v3"),
+        Run("python manage.py summary"),
+    ),
+}
+
+
+def tell(say: Say) -> None:
+    """Play the story; FlagsnapError at the first command that ends otherwise than it should."""
+    if importlib.util.find_spec("django") is None:
+        raise UsageError("the demo needs Django", hint='pip install "flagsnap[demo]"')
+    bin_dir = find_bin_dir()
+    with _own_environment(), _own_folder() as folder, running(bin_dir, folder / "postgres") as server:
+        create_database(server, DATABASE)
+        say("text", f"PostgreSQL {server.major} is up for this demo, in {folder}.")
+        stage = _Stage(folder / "project", _environment(server, folder), say)
+        for heading, steps in STORY.items():
+            say("heading", heading)
+            for step in steps:
+                stage.play(step)
+    say("text", "The server is stopped, and everything it had is removed.")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    project: Path
+    environment: Mapping[str, str]
+    say: Say
+
+    def play(self, step: Step) -> None:
+        match step:
+            case Text(text):
+                self.say("text", text)
+            case Release(name):
+                lay_out(name, self.project)
+                self.say("text", f"The code of {name} is in place.")
+            case Run(command, exit_code):
+                self._run(command, exit_code)
+
+    def _run(self, command: str, exit_code: int) -> None:
+        self.say("command", command)
+        ended = self._end_of(Command(_argv(command), env=self.environment, folder=self.project))
+        if ended != exit_code:
+            raise FlagsnapError(f"`{command}` ended with exit code {ended}, not {exit_code}")
+
+    def _end_of(self, command: Command) -> int:
+        with Child(command, on_error_line=self._output) as child:
+            child.close_input()
+            try:
+                for line in child.lines(SILENCE_SECONDS):
+                    self._output(line)
+                child.finish()
+            except TimeoutError:
+                raise FlagsnapError(f"{command.program} said nothing for {SILENCE_SECONDS:.0f} s") from None
+            except ChildFailed as error:
+                return error.code
+        return 0
+
+    def _output(self, line: str) -> None:
+        self.say("output", line.rstrip())
+
+
+def _argv(command: str) -> tuple[str, ...]:
+    program, *arguments = shlex.split(command)
+    # -P: the project's own modules must not stand before those of flagsnap.
+    interpreter = {"python": (sys.executable,), "flagsnap": (sys.executable, "-P", "-m", "flagsnap")}
+    return (*interpreter[program], *arguments)
+
+
+def _environment(server: Server, folder: Path) -> Mapping[str, str]:
+    return {
+        "DATABASE_URL": server.url(DATABASE),
+        "FLAGSNAP_STORE": str(folder / "snapshots"),
+        "FLAGSNAP_MANAGE": shlex.join([sys.executable, str(folder / "project" / "manage.py")]),
+        "PATH": os.pathsep.join([str(server.bin_dir), os.environ.get("PATH", os.defpath)]),
+        # The demo may run from a checkout that is not installed.
+        "PYTHONPATH": str(Path(flagsnap.__file__).parent.parent),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Hide what the user's shell has set for a real database and a real project."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(_FOREIGN)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="flagsnap-demo-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the server's user passes through, and sees nothing
+        yield folder

@@ -1,0 +1,96 @@
+"""Restore in place: the recorded state back within the live database, in one transaction, old objects kept beside it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from flagsnap.errors import ChildFailed, UsageError
+from flagsnap.postgres import in_place
+from flagsnap.postgres.clients import Clients
+from flagsnap.postgres.connection import Address, Connection
+from flagsnap.postgres.dump import entry_description, psql_command, script_command
+from flagsnap.postgres.statistics import analyze_and_count
+from flagsnap.process import pump
+from flagsnap.progress import Progress
+from flagsnap.restore import Source, clients_for, read_toc, restore_failed, toc_list
+from flagsnap.stores.snapshots import require_files
+
+_DATABASE_WIDE = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION", "SUBSCRIPTION ", "DATABASE ")
+
+
+def restore_in_place(source: Source, live: Address, worker: Connection, lock_timeout: float, progress: Progress) -> str:
+    """Put the recorded state in the place of the live objects; gives back the schema that keeps those of `public`.
+
+    psql gets the whole as one script that begins with BEGIN and ends with COMMIT. The COMMIT is written only when pg_restore
+    has ended well and after checks of every row count; a script that breaks off is undone by the server.
+    """
+    if in_place.has_large_objects(worker):
+        raise UsageError(
+            "the database holds large objects, which cannot be kept aside in place",
+            "give the role CREATEDB, and restore",
+        )
+    clients = _clients(source, worker)
+    targets = in_place.retired_names(in_place.user_schemas(worker), datetime.now(UTC))
+    moves = list(in_place.move_statements(worker, targets))
+    manifest = source.manifest
+    with source.snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
+        require_files(folder, manifest.files, source.jobs, progress)
+        dump = folder / "dumps" / source.recorded.alias
+        extensions = in_place.read_extensions(worker)
+        entries = read_toc(clients, dump, lambda entry: _stays(entry, targets, extensions), progress)
+        begin = ["BEGIN", f"SET LOCAL lock_timeout = {int(lock_timeout * 1000)}", *moves]
+        checks = [*in_place.row_checks(source.recorded.tables), "COMMIT"]
+        with toc_list(entries) as path, progress.task("restore in place"):
+            try:
+                pump(
+                    script_command(clients, dump, path),
+                    psql_command(clients, live),
+                    before=_script(begin),
+                    after=[_script(checks)],
+                )
+            except ChildFailed as error:
+                raise restore_failed(error) from error
+    analyze_and_count(live, source.jobs, progress)
+    return targets["public"] if "public" in targets else next(iter(targets.values()))
+
+
+def undo_in_place(worker: Connection) -> str | None:
+    """Swap the objects of the newest in-place restore back, in one transaction; None if there was none.
+
+    Gives back the schema in which those that were live until now are kept.
+    """
+    stamps = in_place.retired_stamps(worker)
+    if not stamps:
+        return None
+    back = in_place.retired_schemas(worker, stamps[0])
+    away = in_place.retired_names(sorted(set(back.values())), datetime.now(UTC))
+    with worker.transaction():
+        for statement in [*in_place.move_statements(worker, away), *in_place.move_objects(worker, back)]:
+            worker.execute(statement)  # made of quoted identifiers
+        for schema in back:
+            worker.execute(f'DROP SCHEMA "{schema}"')  # a name of our own making
+    return away.get("public", next(iter(away.values())))
+
+
+def _clients(source: Source, worker: Connection) -> Clients:
+    clients = clients_for(source, worker)
+    server = worker.info.server_version // 10000
+    if clients.major >= 17 > server:
+        raise UsageError(
+            f"in place, PostgreSQL {server} needs its own psql and pg_restore; {clients.version} was found",
+            f"install the package postgresql-client-{server}",
+        )
+    return clients
+
+
+def _stays(entry: str, schemas: Mapping[str, str], extensions: set[str]) -> bool:
+    """Whether something of the dump is in the database already, or is not of one schema."""
+    words = entry_description(entry).split()
+    if words[0] == "SCHEMA" and words[2] in schemas:
+        return True
+    if words[0] == "EXTENSION" and words[2] in extensions:
+        return True
+    return entry_description(entry).startswith(_DATABASE_WIDE)
+
+
+def _script(statements: list[str]) -> str:
+    return "".join(f"{statement};\n" for statement in statements)

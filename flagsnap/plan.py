@@ -1,0 +1,224 @@
+"""The plan: which way back, what it does, what it costs. Decided from facts, without I/O; a frozen value.
+
+Each route is open, or closed for a reason. Under `auto` the first open one is taken, in the order of `ROUTES`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from flagsnap.catalog import Catalog, differences
+from flagsnap.errors import FlagsnapError, LossRefused, RouteClosed
+from flagsnap.loss import Loss, Route, TableKey
+from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference
+
+Strategy = Literal["auto", "unapply", "restore"]
+OnLoss = Literal["ask", "refuse", "accept", "restore"]
+ROUTES: tuple[Route, ...] = ("unapply", "restore")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a plan is decided from.
+
+    Attributes:
+        migrations: None if the live database is gone.
+        schema_equal: whether the live fingerprint is the recorded one, once the `kept` tables are left out.
+        resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
+        project_problem: why it could not.
+        losses: of both routes.
+        kept: tables that no migration made and that unapplying leaves alone.
+        has_recorded_table: whether `django_migrations` was there at the capture.
+    """
+
+    to: str
+    captured_at: datetime
+    migrations: SetDifference | None
+    schema_equal: bool
+    resolution: Resolution | None
+    project_problem: FlagsnapError | None
+    losses: tuple[Loss, ...]
+    kept: tuple[TableKey, ...] = ()
+    has_recorded_table: bool = True
+
+
+@dataclass(frozen=True)
+class ClosedRoute:
+    """A route that does not lead to the recorded state, and why."""
+
+    route: Route
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rollback will do. `route` is None if the database is in the recorded state already.
+
+    Attributes:
+        kept: tables made by no migration: unapplying leaves them, and the proof of it leaves them out.
+        refused: why the plan may not be carried out as it is, empty if it may.
+        losses: of every route that is open, so that they can be compared; `price` has those of the chosen one.
+    """
+
+    to: str
+    captured_at: datetime
+    route: Route | None
+    live_is_gone: bool
+    extra: tuple[Migration, ...]
+    missing: tuple[Migration, ...]
+    bookkeeping: tuple[Migration, ...]
+    rows_to_remove: tuple[Migration, ...]
+    rows_to_add: tuple[Migration, ...]
+    covered: tuple[Migration, ...]
+    steps: tuple[Segment, ...]
+    losses: tuple[Loss, ...]
+    closed: tuple[ClosedRoute, ...]
+    kept: tuple[TableKey, ...]
+    refused: str
+
+    @property
+    def price(self) -> tuple[Loss, ...]:
+        """The losses of the chosen route."""
+        return tuple(loss for loss in self.losses if loss.route == self.route)
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the chosen route loses what nothing brings back by itself."""
+        return any(loss.needs_consent for loss in self.price)
+
+
+def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
+    """Choose the route. RouteClosed if the one that was asked for, or every one, is closed."""
+    if facts.migrations is not None and facts.migrations.none and facts.schema_equal:
+        return _plan(facts, None, (), "")
+    closed = tuple(_closed(facts))
+    open_routes = [route for route in ROUTES if route not in {each.route for each in closed}]
+    route = _choose(open_routes, closed, strategy)
+    losses = tuple(loss for loss in facts.losses if loss.route in open_routes)
+    consented = on_loss == "accept" or (on_loss == "restore" and "restore" in open_routes)
+    if on_loss == "restore" and route == "unapply" and _costs(losses, "unapply") and strategy == "auto":
+        route = "restore"
+    refused = ""
+    if on_loss in {"refuse", "restore"} and _costs(losses, route) and not (consented and route == "restore"):
+        refused = "data would be lost, and nobody agreed to it"
+    return _plan(facts, route, losses, refused, closed)
+
+
+def require_consent(plan: Plan) -> None:
+    """LossRefused if the plan is refused."""
+    if plan.refused:
+        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in plan.price[:_NAMED] if loss.needs_consent)
+        hint = "--on-loss accept goes ahead all the same"
+        if plan.route == "unapply" and not any(each.route == "restore" for each in plan.closed):
+            hint += ", --on-loss restore takes the snapshot instead"
+        elif plan.route == "restore":
+            hint = (
+                "--on-loss restore goes ahead; the retired database keeps what goes, and `flagsnap undo` brings it back"
+            )
+        raise LossRefused(f"{plan.refused}: {named}", hint)
+
+
+def count(loss: Loss) -> str:
+    """A loss's rows in words."""
+    if loss.rows is None:
+        return "rows unknown"
+    return f"{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
+
+
+def state_differences(recorded_catalog: Catalog, live_catalog: Catalog, migrations: SetDifference) -> tuple[str, ...]:
+    """All differences between a recorded state and another one, in words; the migrations first."""
+    return (*migrations.sentences(), *(str(each) for each in differences(recorded_catalog, live_catalog)))
+
+
+def steps_of(nodes: Sequence[Node], resolution: Resolution) -> tuple[Node, ...]:
+    """The nodes that a resolution unapplies."""
+    wanted = set(resolution.to_unapply)
+    return tuple(node for node in nodes if node.migration in wanted)
+
+
+def _choose(open_routes: Sequence[Route], closed: Sequence[ClosedRoute], strategy: Strategy) -> Route:
+    if strategy == "auto" and open_routes:
+        return open_routes[0]
+    if strategy in open_routes:
+        return "unapply" if strategy == "unapply" else "restore"
+    reason = next(each for each in closed if strategy in {"auto", each.route})
+    raise RouteClosed(f"cannot roll back by {reason.route}: {reason.reason}", reason.hint)
+
+
+def _costs(losses: Sequence[Loss], route: Route) -> bool:
+    return any(loss.needs_consent for loss in losses if loss.route == route)
+
+
+def _closed(facts: Facts) -> Iterator[ClosedRoute]:
+    """Why a route is closed; the first reason that holds."""
+    for reason, hint in _against_unapply(facts):
+        yield ClosedRoute("unapply", reason, hint)
+        return
+
+
+def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:
+    restore = "--strategy restore takes the snapshot instead"
+    if facts.migrations is None:
+        yield "the live database does not exist", restore
+    elif not facts.has_recorded_table:
+        yield "the snapshot was taken before the first migrate", restore
+    elif facts.migrations.none:
+        yield "the migrations are the recorded ones, but the schema was changed otherwise", restore
+    if facts.resolution is None:
+        problem = facts.project_problem
+        if problem is None:
+            yield "no project was named", f'name it with --manage "python manage.py" (FLAGSNAP_MANAGE), or {restore}'
+        else:
+            yield str(problem), problem.hint or restore
+        return
+    yield from _against_resolution(facts.resolution, restore)
+
+
+def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, str]]:
+    if found.unknown:
+        yield (
+            f"applied and not known to the project's code: {_some(found.unknown)}",
+            f"run the image of the newer version with --manage, or {restore}",
+        )
+    if found.unapplied:
+        yield f"recorded and no longer applied: {_some(found.unapplied)}", f"apply them with `migrate`, or {restore}"
+    if found.irreversible:
+        yield f"irreversible: {_some(found.irreversible)}", restore
+    if found.ambiguous:
+        yield f"rows were pruned, so it cannot be told what stands behind {_some(found.ambiguous)}", restore
+    if found.depended_on:
+        kept, gone = found.depended_on[0]
+        yield f"{kept} was recorded and depends on {gone}, which was not", restore
+
+
+def _some(migrations: Sequence[Migration]) -> str:
+    named = ", ".join(map(str, migrations[:_NAMED]))
+    more = len(migrations) - _NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _plan(
+    facts: Facts, route: Route | None, losses: tuple[Loss, ...], refused: str, closed: tuple[ClosedRoute, ...] = ()
+) -> Plan:
+    resolution = facts.resolution or Resolution()
+    unapplying = route == "unapply"
+    return Plan(
+        to=facts.to,
+        captured_at=facts.captured_at,
+        route=route,
+        live_is_gone=facts.migrations is None,
+        extra=facts.migrations.extra if facts.migrations else (),
+        missing=facts.migrations.missing if facts.migrations else (),
+        bookkeeping=resolution.bookkeeping,
+        rows_to_remove=resolution.rows_to_remove if unapplying else (),
+        rows_to_add=resolution.rows_to_add if unapplying else (),
+        covered=resolution.covered,
+        steps=resolution.segments if unapplying else (),
+        losses=losses,
+        closed=closed,
+        kept=facts.kept if route != "restore" else (),
+        refused=refused,
+    )

@@ -1,0 +1,156 @@
+"""Where the database is, and connections to it.
+
+libpq takes the address apart (`psycopg.conninfo`), so URLs and keyword strings, escapes and `sslmode` mean what they mean
+to psql. Passwords reach child programs through libpq's environment variables, never through their arguments.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg_errors
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from flagsnap.errors import ConnectionFailed, FlagsnapError, UsageError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+OLDEST_SERVER = 15
+CONNECT_SECONDS = 10
+_SECRET = b"*"  # libpq's PQconndefaults marks secrets so: "*" means a password field
+
+
+@dataclass(frozen=True)
+class Address:
+    """A database on a server; `str()` names it without secrets."""
+
+    conninfo: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Read a URL or keyword string; UsageError if libpq cannot, or if it names no database."""
+        try:
+            parameters = conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            # libpq's message may repeat the string, and with it the password.
+            raise UsageError(
+                "the database URL cannot be read",
+                "postgresql://user:password@host:5432/name, with special characters percent-encoded",
+            ) from error
+        if not parameters.get("dbname"):
+            raise UsageError("the database URL names no database", "postgresql://user:password@host:5432/name")
+        return cls(make_conninfo(url))
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return str(conninfo_to_dict(self.conninfo)["dbname"])
+
+    def to(self, database: str) -> "Address":
+        """Another database of the same server."""
+        return Address(make_conninfo(self.conninfo, dbname=database))
+
+    def __str__(self) -> str:
+        parameters = conninfo_to_dict(self.conninfo)
+        host = parameters.get("host") or parameters.get("hostaddr") or "local socket"
+        return f"{parameters['dbname']} on {host}:{parameters.get('port') or 5432}"
+
+    def environment(self) -> Mapping[str, str]:
+        """libpq's environment variables for this address, for child programs.
+
+        The variable of each parameter is libpq's own list (PQconninfoParse); a parameter without one is left to
+        `arguments`, except secrets, which are never put there.
+        """
+        options = pq.Conninfo.parse(self.conninfo.encode())
+        return {
+            option.envvar.decode(): option.val.decode()
+            for option in options
+            if option.envvar is not None and option.val is not None
+        } | {"LC_ALL": "C", "PGAPPNAME": "flagsnap"}
+
+    def arguments(self) -> str:
+        """The connection string for a child program's arguments: what the environment cannot say, without secrets."""
+        options = pq.Conninfo.parse(self.conninfo.encode())
+        return make_conninfo(
+            **{
+                option.keyword.decode(): option.val.decode()
+                for option in options
+                if option.envvar is None and option.val is not None and option.dispchar != _SECRET
+            },
+            dbname=self.database,
+        )
+
+
+@contextmanager
+def connect(address: Address, purpose: str) -> Iterator[Connection]:
+    """An autocommit connection whose `application_name` is "flagsnap <purpose>".
+
+    Every error of psycopg leaves the block as ConnectionFailed or FlagsnapError. Prepared statements are off, so that a
+    pooler in transaction mode may be in between.
+    """
+    with translated(address):
+        connection = psycopg.connect(
+            address.conninfo,
+            autocommit=True,
+            prepare_threshold=None,
+            application_name=f"flagsnap {purpose}",
+            connect_timeout=_connect_seconds(address),
+        )
+        with connection:
+            if connection.info.server_version < OLDEST_SERVER * 10000:
+                raise UsageError(
+                    f"{address} runs PostgreSQL {connection.info.server_version // 10000}",
+                    f"flagsnap needs PostgreSQL {OLDEST_SERVER} or newer",
+                )
+            yield connection
+
+
+@contextmanager
+def translated(address: Address) -> Iterator[None]:
+    """Word psycopg's errors for people."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise _connection_failed(address, error) from error
+    except pg_errors.InsufficientPrivilege as error:
+        raise FlagsnapError(
+            f"the role may not do this: {_first_line(error)}",
+            "use the role that owns the application's tables, or a member of it",
+        ) from error
+    except psycopg.Error as error:
+        raise FlagsnapError(f"PostgreSQL refused: {_first_line(error)}") from error
+
+
+def _connection_failed(address: Address, error: psycopg.OperationalError) -> FlagsnapError:
+    text = _first_line(error)
+    hint = "check --database-url (FLAGSNAP_DATABASE_URL, then DATABASE_URL), and that the server runs"
+    if "password" in text or "authentication" in text:
+        hint = "check the user and the password in the database URL"
+    elif isinstance(error, pg_errors.LockNotAvailable):
+        return FlagsnapError(
+            f"a lock could not be had in time: {text}", "end the sessions that hold it, and run it again"
+        )
+    elif isinstance(error, pg_errors.AdminShutdown):
+        hint = "somebody ended flagsnap's session; run the same command again"
+    elif isinstance(error, pg_errors.DiskFull):
+        return FlagsnapError(
+            f"the server's disk is full: {text}", "free space on the database server, and run it again"
+        )
+    return ConnectionFailed(f"no connection to {address}: {text}", hint)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    """The server's or libpq's sentence, without the addresses that libpq tried before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = next((line for line in lines if "FATAL" in line or "failed" in line), lines[0] if lines else "")
+    for start in ("FATAL:", "failed:"):
+        line = line.split(start)[-1]
+    return line.strip()[:300] or type(error).__name__
+
+
+def _connect_seconds(address: Address) -> int:
+    """The limit on connecting: the address's own, else ours."""
+    return int(conninfo_to_dict(address.conninfo).get("connect_timeout") or CONNECT_SECONDS)

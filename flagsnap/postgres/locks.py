@@ -1,0 +1,62 @@
+"""One run at a time: advisory locks.
+
+Advisory locks are local to a database (PostgreSQL, "Explicit Locking"). Every run holds one on the live database; a run
+that may swap it, which ends all of its sessions, holds another on the maintenance database. Both are held by a transaction
+that stays open, not by the session, so that they also work behind a pooler in transaction mode. In READ COMMITTED such a
+transaction holds no snapshot between statements, so it keeps nothing from being vacuumed.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flagsnap.errors import Locked
+from flagsnap.postgres.connection import Connection
+
+RUN_KEY = int.from_bytes(b"flagsnap", "big")
+UNAPPLY_KEY = RUN_KEY + 1
+"""Held by the probe inside the project while it unapplies: it may outlive the flagsnap that started it."""
+
+_HINT = "wait until the other run has ended; `SELECT pid, application_name FROM pg_stat_activity` shows it"
+
+
+def lock_in_transaction(connection: Connection, database: str) -> None:
+    """Take the lock of a run in the transaction that is open; Locked if another run has it."""
+    _take(connection, RUN_KEY, database)
+
+
+@contextmanager
+def holding(connection: Connection, database: str, key: int = RUN_KEY) -> Iterator[None]:
+    """Hold a lock for the length of the block, in a transaction of its own on this connection."""
+    with connection.transaction():
+        # A rollback may wait for minutes on its children while this transaction is idle.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        _take(connection, key, database)
+        yield
+
+
+def key_of(database: str) -> int:
+    """The maintenance database's lock for work on `database`."""
+    return int.from_bytes(hashlib.sha256(b"flagsnap:" + database.encode()).digest()[:8], "big", signed=True)
+
+
+def wait_for_unapply(connection: Connection, database: str, seconds: float) -> None:
+    """Wait until no probe of an earlier, killed run is at work; Locked if one still is after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not _is_free(connection, UNAPPLY_KEY):
+        if time.monotonic() > deadline:
+            raise Locked(f"an earlier rollback of {database} is still unapplying migrations", _HINT)
+        time.sleep(0.2)
+
+
+def _is_free(connection: Connection, key: int) -> bool:
+    with connection.transaction():
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+    return bool(row and row[0])
+
+
+def _take(connection: Connection, key: int, database: str) -> None:
+    row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+    if not (row and row[0]):
+        raise Locked(f"another flagsnap works on {database}", _HINT)

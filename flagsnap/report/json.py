@@ -1,0 +1,146 @@
+"""Results as JSON: what every command prints under `--json`, one object, beside `schema`, `command` and `ok`."""
+
+import json
+from functools import singledispatch
+from typing import Any
+
+from flagsnap.capture import CaptureResult
+from flagsnap.errors import DifferencesFound, FlagsnapError
+from flagsnap.migrations import Migration
+from flagsnap.plan import Plan
+from flagsnap.report.results import PlanShown, SnapshotShown, Verified
+from flagsnap.restore import CopyResult
+from flagsnap.rollback import RollbackResult
+from flagsnap.stores.snapshots import Listing
+from flagsnap.undo import UndoResult
+
+SCHEMA = 1
+
+
+def document(command: str, content: dict[str, Any], *, ok: bool = True) -> str:
+    """One object, as text."""
+    return json.dumps({"schema": SCHEMA, "command": command, "ok": ok, **content}, indent=2, ensure_ascii=False)
+
+
+def failure(command: str, error: FlagsnapError) -> str:
+    """An error as the object that its command prints."""
+    content: dict[str, Any] = {
+        "error": {"kind": error.kind, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+    }
+    if isinstance(error, DifferencesFound):
+        content["differences"] = list(error.differences)
+    return document(command, content, ok=False)
+
+
+@singledispatch
+def content_of(result: object) -> dict[str, Any]:
+    """A result's own keys, by its type."""
+    raise TypeError(f"no JSON for {type(result).__name__}")
+
+
+@content_of.register
+def _(result: CaptureResult) -> dict[str, Any]:
+    manifest, dump = result.manifest, result.manifest.database.dump
+    return {
+        "deploy_id": manifest.deploy_id,
+        "captured_at": manifest.captured_at.isoformat(),
+        "reused": result.reused,
+        "location": result.location,
+        "migrations": len(manifest.database.migrations),
+        "dump": {
+            "bytes": dump.bytes,
+            "files": len(dump.files),
+            "seconds": dump.seconds,
+            "compression": dump.compression,
+        },
+    }
+
+
+@content_of.register
+def _(result: Listing) -> dict[str, Any]:
+    return {
+        "snapshots": [summary.model_dump(mode="json") for summary in result.summaries],
+        "damaged": [{"deploy_id": deploy_id, "reason": reason} for deploy_id, reason in result.damaged],
+    }
+
+
+@content_of.register
+def _(result: SnapshotShown) -> dict[str, Any]:
+    return {"manifest": result.manifest.model_dump(mode="json")}
+
+
+@content_of.register
+def _(result: PlanShown) -> dict[str, Any]:
+    return {"plan": plan_content(result.plan)}
+
+
+@content_of.register
+def _(result: RollbackResult) -> dict[str, Any]:
+    return {
+        "plan": plan_content(result.plan),
+        "route": result.plan.route,
+        "archive": None,
+        "refilled": [],
+        "retired_database": result.retired_database,
+        "retired_schema": result.retired_schema,
+        "verified": result.verified,
+        "differences": [],
+        "seconds": result.seconds,
+    }
+
+
+@content_of.register
+def _(result: CopyResult) -> dict[str, Any]:
+    return {"database": result.database, "seconds": result.seconds, "verified": True}
+
+
+@content_of.register
+def _(result: UndoResult) -> dict[str, Any]:
+    return {
+        "database": result.database,
+        "retired_database": result.retired_database,
+        "retired_schema": result.retired_schema,
+    }
+
+
+@content_of.register
+def _(result: Verified) -> dict[str, Any]:
+    return {
+        "checks": [
+            {"name": check.name, "subject": check.subject, "ok": check.ok, "detail": "; ".join(check.details)}
+            for check in result.checks
+        ]
+    }
+
+
+def plan_content(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON."""
+    return {
+        "to": plan.to,
+        "captured_at": plan.captured_at.isoformat(),
+        "route": plan.route,
+        "extra": _migrations(plan.extra),
+        "missing": _migrations(plan.missing),
+        "bookkeeping": _migrations(plan.bookkeeping),
+        "losses": [
+            {
+                "route": loss.route,
+                "kind": loss.kind,
+                "object": loss.object,
+                "rows": loss.rows,
+                "remedy": loss.remedy,
+            }
+            for loss in plan.losses
+        ],
+        "steps": [
+            {"segment": number, "atomic": step.atomic, "migrations": _migrations(step.migrations)}
+            for number, step in enumerate(plan.steps, 1)
+        ],
+        "closed": [{"route": each.route, "reason": each.reason, "hint": each.hint} for each in plan.closed],
+        "kept": [f"{schema}.{table}" for schema, table in plan.kept],
+        "refused": plan.refused,
+    }
+
+
+def _migrations(migrations: tuple[Migration, ...]) -> list[dict[str, str]]:
+    return [migration._asdict() for migration in migrations]

@@ -1,0 +1,234 @@
+"""Restore: make a database from a snapshot, prove it, and only then put it where it belongs.
+
+The live database is not touched before the swap, and the swap is one transaction (`databases.swap`). Whatever fails before
+it leaves the live database serving, and no scratch database.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, UsageError
+from flagsnap.migrations import difference
+from flagsnap.plan import state_differences
+from flagsnap.postgres import databases
+from flagsnap.postgres.clients import Clients, find_clients
+from flagsnap.postgres.connection import Address, Connection, connect, translated
+from flagsnap.postgres.dump import FinishedItem, entry_description, restore, toc_entries, without
+from flagsnap.postgres.facts import LiveState, read_current_state
+from flagsnap.postgres.locks import holding, key_of
+from flagsnap.postgres.statistics import analyze_and_count, row_differences
+from flagsnap.progress import Progress
+from flagsnap.snapshot import Manifest, RecordedDatabase
+from flagsnap.stores.snapshots import Snapshots, require_files
+
+_ONLY_SUPERUSERS = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION ", "PUBLICATION TABLE", "SUBSCRIPTION ")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The snapshot to restore, and with what."""
+
+    snapshots: Snapshots
+    manifest: Manifest
+    jobs: int
+    pg_bin: Path | None
+
+    @property
+    def recorded(self) -> RecordedDatabase:
+        """The recorded state."""
+        return self.manifest.database
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """A copy beside the live database."""
+
+    database: str
+    seconds: float
+
+
+def restore_copy(source: Source, live: Address, name: str, progress: Progress) -> CopyResult:
+    """Make a copy of a snapshot under another name; nothing is swapped. UsageError if the name is taken."""
+    began = time.monotonic()
+    _check_name(name, live)
+    with (
+        databases.maintenance(live, "restore") as maintenance,
+        holding(maintenance, live.database, key_of(live.database)),
+    ):
+        with translated(live), connect(live.to(maintenance.info.dbname), "restore") as worker:
+            if databases.exists(worker, name):
+                raise UsageError(f"the database {name} exists", "choose another name for --into")
+            with scratch_database(source, live, worker, progress) as scratch:
+                databases.swap(live, worker, [(scratch, name)])
+    return CopyResult(name, round(time.monotonic() - began, 3))
+
+
+def replace_live(
+    source: Source, live: Address, worker: Connection, progress: Progress, before_swap: Callable[[], None]
+) -> str | None:
+    """Restore a snapshot in the place of the live database; the caller holds the maintenance database's lock.
+
+    Gives back the name of the retired database, None if there was no live one. `before_swap` may still refuse.
+    """
+    retired = None
+    with scratch_database(source, live, worker, progress) as scratch:
+        before_swap()
+        renames = [(scratch, live.database)]
+        if databases.exists(worker, live.database):
+            retired = databases.name_for(live.database, "retired", datetime.now(UTC))
+            renames.insert(0, (live.database, retired))
+        with progress.task("swap"):
+            databases.swap(live, worker, renames)
+    return retired
+
+
+@contextmanager
+def scratch_database(source: Source, live: Address, worker: Connection, progress: Progress) -> Iterator[str]:
+    """A scratch database with the snapshot in it, proven; dropped at the end unless it was renamed."""
+    require_createdb(worker, live)
+    drop_leftovers(worker, live, progress)
+    name = databases.name_for(live.database, "scratch", datetime.now(UTC))
+    with source.snapshots.store.checkout(
+        source.manifest.deploy_id, [file.path for file in source.manifest.files]
+    ) as folder:
+        require_files(folder, source.manifest.files, source.jobs, progress)
+        with translated(live):
+            databases.create(worker, name, source.recorded.properties)
+        try:
+            _fill(source, live.to(name), worker, folder / "dumps" / source.recorded.alias, progress)
+            for what in databases.apply_properties(worker, name, source.recorded.properties):
+                progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
+            prove(source, live.to(name), progress)
+            yield name
+        finally:
+            databases.drop(worker, name)
+
+
+def require_createdb(worker: Connection, live: Address) -> None:
+    """UsageError unless the role may create databases."""
+    if not databases.can_create(worker):
+        raise UsageError(
+            f"the role {worker.info.user} may not create databases, so {live.database} cannot be restored beside the live one",
+            "--in-place restores within the live database; or give the role CREATEDB",
+        )
+
+
+def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> None:
+    """Drop the scratch databases of killed runs; the lock says that nobody works on one now."""
+    for name in databases.list_of(worker, live.database, "scratch"):
+        databases.drop(worker, name)
+        progress.note(f"dropped {name}, which an interrupted run had left")
+
+
+def prove(source: Source, address: Address, progress: Progress) -> None:
+    """DifferencesFound unless a database has the recorded migrations, schema and rows; statistics are made on the way."""
+    recorded = source.recorded
+    counts = analyze_and_count(address, source.jobs, progress)
+    with connect(address, "verify") as connection:
+        state = read_current_state(connection)
+    found = (*compare(recorded, state, restored=True), *row_differences(recorded.tables, counts))
+    if found:
+        raise DifferencesFound(
+            f"what was restored is not what was recorded: {found[0]}",
+            found,
+            "the live database was not touched; choose another snapshot, and keep this one for the report",
+        )
+
+
+def compare(
+    recorded: RecordedDatabase,
+    state: LiveState,
+    *,
+    restored: bool = False,
+    leaving_out: Collection[tuple[str, str]] = (),
+) -> tuple[str, ...]:
+    """All differences between the recorded and another state, in words.
+
+    A `restored` one is held to what a dump can carry; `leaving_out` names tables of the other state.
+    """
+    migrations = difference(recorded.applied_set, tuple(row.migration for row in state.applied))
+    before, after = recorded.schema_catalog, state.catalog
+    if restored:
+        before, after = before.restorable(), after.restorable()
+    return state_differences(before, after.without_tables(leaving_out), migrations)
+
+
+def clients_for(source: Source, worker: Connection) -> Clients:
+    """Clients that can read the dump: not older than the pg_dump that made it, nor than the server."""
+    made_by = int(source.recorded.dump.tool_version.split(".")[0])
+    return find_clients(max(worker.info.server_version // 10000, made_by), source.pg_bin)
+
+
+@contextmanager
+def toc_list(lines: list[str]) -> Iterator[Path]:
+    """A file with the entries of a dump that are to be restored."""
+    with tempfile.TemporaryDirectory(prefix="flagsnap-") as folder:
+        path = Path(folder) / "toc.list"
+        path.write_text("\n".join(lines) + "\n")
+        yield path
+
+
+def read_toc(clients: Clients, folder: Path, left_out: Callable[[str], bool], progress: Progress) -> list[str]:
+    """The dump's table of contents without what is left out, which is noted."""
+    kept, dropped = without(toc_entries(clients, folder), left_out)
+    if dropped:
+        named = ", ".join(entry_description(entry).strip() for entry in dropped)
+        progress.note(f"left out, since it cannot be restored by this role here: {named}")
+    return kept
+
+
+def _fill(source: Source, address: Address, worker: Connection, folder: Path, progress: Progress) -> None:
+    clients = clients_for(source, worker)
+    superuser = worker.info.parameter_status("is_superuser") == "on"
+    entries = read_toc(clients, folder, lambda entry: not superuser and _superusers_only(entry), progress)
+    sizes = {file.path: file.bytes for file in source.recorded.dump.files}
+    weights = _weights(entries, sizes, f"dumps/{source.recorded.alias}/")
+    with toc_list(entries) as path, progress.task("restore", sum(weights.values()), "bytes") as task:
+
+        def finished(item: FinishedItem) -> None:
+            task.advance(weights.get(item.dump_id, 0))
+
+        try:
+            restore(
+                clients,
+                address,
+                folder,
+                jobs=source.jobs,
+                toc_list=path,
+                server_major=worker.info.server_version // 10000,
+                on_finished=finished,
+            )
+        except ChildFailed as error:
+            raise restore_failed(error) from error
+
+
+def restore_failed(error: ChildFailed) -> FlagsnapError:
+    """A failed restore in words."""
+    hint = "the live database was not touched"
+    if "No space left" in error.tail:
+        hint += "; free space on the database server, and run the same command again"
+    elif "role" in error.tail and "does not exist" in error.tail:
+        hint += "; create the role that it names, and run the same command again"
+    return FlagsnapError(f"the restore failed: {error}", hint)
+
+
+def _superusers_only(entry: str) -> bool:
+    return entry_description(entry).startswith(_ONLY_SUPERUSERS)
+
+
+def _weights(entries: list[str], sizes: dict[str, int], prefix: str) -> dict[int, int]:
+    """The bytes of each table's data, by dump id, for the progress."""
+    by_id = {path.removeprefix(prefix).split(".")[0]: size for path, size in sizes.items() if ".dat" in path}
+    ids = (entry.split(";", 1)[0] for entry in entries)
+    return {int(number): by_id[number] for number in ids if number in by_id}
+
+
+def _check_name(name: str, live: Address) -> None:
+    if not name or "\0" in name or len(name.encode()) > 63 or name == live.database:
+        why = "it is the live database" if name == live.database else "1 to 63 bytes"
+        raise UsageError(f"{name!r} cannot be the name of a copy: {why}", "choose another name for --into")

@@ -1,0 +1,103 @@
+"""Unapply: the project takes back exactly the extra migrations, and the bookkeeping rows are set right."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from psycopg import errors as pg_errors
+
+from flagsnap.bridge.project import Project, UnapplyListener, UnapplyOrder
+from flagsnap.errors import FlagsnapError, HalfWay
+from flagsnap.migrations import Migration
+from flagsnap.plan import Plan
+from flagsnap.postgres.connection import Connection
+from flagsnap.postgres.facts import ServerFacts, read_migrations
+from flagsnap.postgres.locks import UNAPPLY_KEY
+from flagsnap.progress import Progress
+from flagsnap.snapshot import RecordedDatabase
+
+
+@dataclass(frozen=True)
+class Unapply:
+    """What it takes to unapply a plan; `worker` is an autocommit connection to the live database."""
+
+    plan: Plan
+    recorded: RecordedDatabase
+    server: ServerFacts
+    project: Project
+    worker: Connection
+    lock_timeout: float
+
+    def run(self, progress: Progress) -> None:
+        """Carry the plan out. HalfWay if it failed after a segment was done, else the failure itself."""
+        before = self._applied()
+        try:
+            if self.plan.steps:
+                self._unapply(before, progress)
+            set_bookkeeping_right(self.worker, self.plan, self.recorded)
+        except FlagsnapError as error:
+            after = self._applied()
+            if after == before:
+                raise
+            done = len(before - after)
+            raise HalfWay(
+                f"stopped half-way: {done} of {len(self.plan.extra)} extra migrations are unapplied; {error}",
+                f"mend the cause and run the same command again, it goes on from there. {error.hint}".strip(),
+            ) from error
+
+    def _unapply(self, applied: Collection[Migration], progress: Progress) -> None:
+        order = UnapplyOrder(
+            database=self.server.database,
+            system_identifier=self.server.system_identifier,
+            recorded=self.recorded.applied_set,
+            applied=applied,
+            segments=self.plan.steps,
+            lock_key=UNAPPLY_KEY,
+            lock_timeout_ms=int(self.lock_timeout * 1000),
+        )
+        total = sum(len(step.migrations) for step in self.plan.steps)
+        backends: list[int] = []
+        with progress.task("prepare", total) as preparing, progress.task("unapply", total) as unapplying:
+            listener = UnapplyListener(
+                started=backends.append,
+                prepared=lambda: preparing.advance(1),
+                unapplying=lambda migration: progress.note(f"unapplying {migration}"),
+                committed=unapplying.advance,
+            )
+            try:
+                self.project.unapply(order, listener)
+            except BaseException:
+                # The child here is ended, but what it ran in a container may live on with its transaction open.
+                for pid in backends:
+                    end_backend(self.worker, pid)
+                raise
+
+    def _applied(self) -> set[Migration]:
+        return {row.migration for row in read_migrations(self.worker) or ()}
+
+
+def end_backend(worker: Connection, pid: int) -> None:
+    """End the probe's backend if it is still there; PostgreSQL undoes what it had not committed."""
+    try:
+        # Waits up to five seconds for the end, so that the journal read next is final.
+        worker.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND datname = current_database()",
+            (pid,),
+        )
+    except pg_errors.InsufficientPrivilege:
+        # Another role's session; it ends by itself when its process finds that flagsnap is gone.
+        return
+
+
+def set_bookkeeping_right(worker: Connection, plan: Plan, recorded: RecordedDatabase) -> None:
+    """Delete and put back rows of `django_migrations` that stand for no schema change, all or none."""
+    with worker.transaction():
+        for migration in plan.rows_to_remove:
+            found = worker.execute("DELETE FROM django_migrations WHERE app = %s AND name = %s", migration)
+            if found.rowcount != 1:
+                raise FlagsnapError(f"the row of {migration} was there {found.rowcount} times, not once")
+        dates = {row.migration: row.applied for row in recorded.applied}
+        for migration in plan.rows_to_add:
+            worker.execute(
+                "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)",
+                (*migration, dates[migration]),
+            )

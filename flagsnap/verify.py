@@ -1,0 +1,60 @@
+"""Verify: is a snapshot whole, and is the live database what was recorded? What could not be checked is never green."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flagsnap.errors import FlagsnapError, SnapshotDamaged
+from flagsnap.postgres.connection import Address, connect
+from flagsnap.postgres.facts import read_current_state
+from flagsnap.progress import Progress
+from flagsnap.restore import compare
+from flagsnap.snapshot import Manifest
+from flagsnap.stores.snapshots import Snapshots, check_files
+
+Level = Literal["manifest", "files"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked, with what was found; no details mean that all is well."""
+
+    name: str
+    subject: str
+    details: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.details
+
+
+def verify_snapshot(
+    snapshots: Snapshots, deploy_id: str, level: Level, workers: int, progress: Progress
+) -> tuple[Check, ...]:
+    """Check a snapshot up to a level: the manifest, then all bytes of its files. SnapshotMissing."""
+    try:
+        manifest = snapshots.get(deploy_id)
+        _ = manifest.database.schema_catalog
+    except SnapshotDamaged as error:
+        return (Check("manifest", deploy_id, (str(error),)),)
+    passed = Check("manifest", manifest.deploy_id)
+    if level == "manifest":
+        return (passed,)
+    with snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
+        problems = check_files(folder, manifest.files, workers, progress)
+    return passed, Check("files", manifest.deploy_id, problems)
+
+
+def verify_live(address: Address, manifest: Manifest) -> tuple[Check, ...]:
+    """Check that the live database has exactly the recorded migrations and schema."""
+    with connect(address, "verify") as connection:
+        state = read_current_state(connection)
+    found = compare(manifest.database, state)
+    if manifest.database.name != address.database:
+        raise FlagsnapError(f"snapshot {manifest.deploy_id} is of the database {manifest.database.name}")
+    subject = f"{address.database} against {manifest.deploy_id}"
+    migrations = tuple(each for each in found if each.startswith("migration "))
+    return (
+        Check("migrations", subject, migrations),
+        Check("schema", subject, tuple(each for each in found if each not in migrations)),
+    )

@@ -1,0 +1,17 @@
+"""What all tests share; the fixtures are in the fix_*.py files beside this one."""
+
+import os
+
+import pytest
+
+pytest_plugins = ("tests.fix_servers", "tests.fix_databases", "tests.fix_projects")
+
+FOREIGN = ("PG", "FLAGSNAP_", "DJANGO_", "AWS_")
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the developer's shell has set away from the tests; fixtures and tests set what they need."""
+    for name in list(os.environ):
+        if (name.startswith(FOREIGN) or name == "DATABASE_URL") and not name.startswith("FLAGSNAP_TEST_"):
+            monkeypatch.delenv(name)
