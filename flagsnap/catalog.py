@@ -190,10 +190,8 @@ def differences(recorded: Catalog, live: Catalog) -> tuple[Difference, ...]:
 def _changes(recorded: CatalogObject, live: CatalogObject) -> Iterator[Difference]:
     for attribute in sorted({*recorded.attributes, *live.attributes}):
         before, now = recorded.attributes.get(attribute), live.attributes.get(attribute)
-        if (type(before), before) != (
-            type(now),
-            now,
-        ):  # in Python, 1 equals True; in the fingerprint it does not
+        # In Python, 1 equals True; in the fingerprint it does not.
+        if (type(before), before) != (type(now), now):
             yield Difference(recorded.identity, attribute, before, now)
 
 

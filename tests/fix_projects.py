@@ -202,9 +202,7 @@ class Project:
         """Run `python manage.py ...`, which may fail."""
         environment = {**os.environ, "DATABASE_URL": self.database.url, **self.environment}
         argv = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(
-            argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def migrate(self, *arguments: str) -> str:
         """Run `migrate`."""

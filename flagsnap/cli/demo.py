@@ -10,4 +10,8 @@ def demo(run: Run) -> None:
 
     from rich.console import Console
 
-    tell(StoryTeller(Console(highlight=False)).say)
+    tell(StoryTeller(Console(highlight=False, stderr=run.json)).say)
+    if run.json:
+        from flagsnap.report.json import document
+
+        print(document(run.command, {}))  # noqa: T201

@@ -26,7 +26,7 @@ GLOBAL_OPTIONS: dict[str, Any] = {
     "manage": Annotated[
         str | None, _global("--manage", help='How to run the project: "python manage.py". [FLAGSNAP_MANAGE]')
     ],
-    "config": Annotated[Path | None, _global("--config", help="A file of settings. [flagsnap.toml]")],
+    "config": Annotated[Path | None, _global("--config", help="A file of settings. Default: flagsnap.toml, if there")],
     "pg_bin": Annotated[
         Path | None, _global("--pg-bin", help="The folder of pg_dump and pg_restore. [FLAGSNAP_PG_BIN]")
     ],

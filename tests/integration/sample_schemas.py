@@ -160,6 +160,11 @@ CHANGES: list[tuple[str, str, list[str]]] = [
     ),
     (
         "CREATE SEQUENCE s",
+        "ALTER SEQUENCE s MINVALUE 0 START 0",
+        ["sequence public.s: minimum was recorded as 1, is 0", "sequence public.s: start was recorded as 1, is 0"],
+    ),
+    (
+        "CREATE SEQUENCE s",
         "ALTER SEQUENCE s OWNED BY t.n",
         ["sequence public.s is not there", "sequence public.t (of n) was not recorded"],
     ),

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     help = __doc__
 
     @transaction.atomic
-    def handle(self, **options):
+    def handle(self, **_options):
         self.random = random.Random(1)
         users = User.objects.bulk_create(self.user(name) for name in PEOPLE)
         for name, projects in ORGANISATIONS.items():

@@ -9,7 +9,7 @@ from users.models import User
 class Command(BaseCommand):
     help = __doc__
 
-    def handle(self, **options):
+    def handle(self, **_options):
         on = FeatureState.objects.filter(enabled=True).count()
         users, features, identities = (model.objects.count() for model in (User, Feature, Identity))
         self.stdout.write(f"{users} users, {features} features, {on} flags on, {identities} identities")

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = __doc__
 
     @transaction.atomic
-    def handle(self, **options):
+    def handle(self, **_options):
         chance = random.Random(2)
         author = User.objects.earliest("id")
         for state in chance.sample(list(FeatureState.objects.select_related("feature__project")), TOGGLES):

@@ -9,7 +9,7 @@ NEW = ["Margaret Hamilton", "Katherine Johnson", "Donald Knuth"]
 class Command(BaseCommand):
     help = __doc__
 
-    def handle(self, **options):
+    def handle(self, **_options):
         for name in NEW:
             email = f"{name.split()[0].lower()}@example.com"
             User.objects.create(email=email, full_name=name, password="!")
