@@ -1,18 +1,17 @@
 """Capture: record the state of a database and dump it, in one database snapshot, before a deploy."""
 
-import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from flagsnap import __version__
-from flagsnap.errors import ChildFailed, FlagsnapError, SnapshotExists
-from flagsnap.postgres.clients import Clients, find_clients
+from flagsnap.dumping import Dumper
+from flagsnap.errors import FlagsnapError, SnapshotExists
+from flagsnap.postgres.clients import find_clients
 from flagsnap.postgres.connection import Address, Connection, connect
-from flagsnap.postgres.dump import compression_for, dump_command, finished_item
 from flagsnap.postgres.facts import (
     LiveState,
     ServerFacts,
@@ -27,23 +26,21 @@ from flagsnap.postgres.facts import (
     wal_position,
 )
 from flagsnap.postgres.locks import lock_in_transaction
-from flagsnap.process import run
-from flagsnap.progress import Progress, Task
+from flagsnap.progress import Progress
+from flagsnap.results import CaptureResult
 from flagsnap.snapshot import (
     AppliedRow,
+    DatabaseProperties,
     Dump,
-    DumpFile,
     Manifest,
     RecordedDatabase,
     TableRows,
     check_deploy_id,
     deploy_id_from,
 )
-from flagsnap.stores.base import Draft
-from flagsnap.stores.snapshots import Snapshots, hash_file
+from flagsnap.stores.snapshots import Snapshots
 
 ALIAS = "default"
-_DUMP = f"dumps/{ALIAS}"
 
 
 @dataclass(frozen=True)
@@ -58,15 +55,6 @@ class CaptureRequest:
     pg_bin: Path | None
 
 
-@dataclass(frozen=True)
-class CaptureResult:
-    """The snapshot that is now in the store; `reused` if an earlier run had made it."""
-
-    manifest: Manifest
-    location: str
-    reused: bool
-
-
 def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -> CaptureResult:
     """Capture the database of `request` into a store.
 
@@ -74,7 +62,7 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
     that is retried after a half-run `migrate` must never replace the good snapshot. Locked if another run is at work.
     """
     now = datetime.now(UTC)
-    deploy_id = check_deploy_id(request.deploy_id or deploy_id_from(now))
+    deploy_id = check_deploy_id(deploy_id_from(now) if request.deploy_id is None else request.deploy_id)
     existing = snapshots.find(deploy_id)
     with connect(request.address, "capture") as connection:
         if existing:
@@ -89,7 +77,8 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
         for dead in snapshots.store.sweep():
             progress.note(f"removed what an interrupted capture of {dead} had left")
         with snapshots.store.begin(deploy_id) as draft:
-            database = _Capture(request, connection, clients, draft, progress).run(server, deploy_id)
+            dumper = Dumper(clients, request.address, request.jobs, draft, f"dumps/{ALIAS}")
+            database = _Capture(connection, dumper, f"flagsnap:{deploy_id}", progress).run(server)
             manifest = Manifest(
                 deploy_id=deploy_id,
                 captured_at=now,
@@ -123,22 +112,29 @@ def _reuse(request: CaptureRequest, existing: Manifest, connection: Connection, 
     )
 
 
+@dataclass(frozen=True)
+class _Recorded:
+    """The recorded state, but for the dump."""
+
+    state: LiveState
+    properties: DatabaseProperties
+    wal_position: str | None
+    restore_point: str | None
+    tables: tuple[TableRows, ...]
+
+
+@dataclass(frozen=True)
 class _Capture:
-    """One capture at work."""
+    """One capture at work, on a connection of its own."""
 
-    def __init__(
-        self, request: CaptureRequest, connection: Connection, clients: Clients, draft: Draft, progress: Progress
-    ) -> None:
-        self._request = request
-        self._connection = connection
-        self._clients = clients
-        self._folder = draft.folder / _DUMP
-        self._draft = draft
-        self._progress = progress
+    connection: Connection
+    dumper: Dumper
+    restore_point: str
+    progress: Progress
 
-    def run(self, server: ServerFacts, deploy_id: str) -> RecordedDatabase:
+    def run(self, server: ServerFacts) -> RecordedDatabase:
         """Record and dump; FlagsnapError if migrations ran meanwhile."""
-        connection = self._connection
+        connection = self.connection
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # The transaction waits for pg_dump, and counting may take longer than a request of the application may.
@@ -148,136 +144,57 @@ class _Capture:
             )
             lock_in_transaction(connection, server.database)
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-            state = read_state(connection)
-            properties = read_properties(connection)
-            wal = wal_position(connection)
-            tables = read_row_tables(connection)
-            restore_point = self._mark(deploy_id)
-            rows, dump = self._record_and_dump(str(row[0]) if row else "", tables)
-        self._refuse_if_moved(state)
-        return RecordedDatabase(
-            alias=ALIAS,
-            name=server.database,
-            system_identifier=server.system_identifier,
-            server_version=server.version,
-            collation_version=server.collation_version,
-            wal_position=wal,
-            restore_point=restore_point,
-            bytes=server.bytes,
-            properties=properties,
-            has_migrations_table=state.has_migrations_table,
-            migrations=tuple(AppliedRow(app=app, name=name, applied=at) for app, name, at in state.applied),
-            tables=rows,
-            fingerprint=state.catalog.fingerprint,
-            catalog=state.catalog.to_json(),
-            dump=dump,
-        )
+            recorded, dump = self._record_and_dump(str(row[0]) if row else "", read_row_tables(connection))
+        self._refuse_if_moved(recorded.state)
+        return _recorded_database(server, recorded, dump)
 
-    def _mark(self, deploy_id: str) -> str | None:
-        with connect(self._request.address, "restore point") as connection:
-            return create_restore_point(connection, f"flagsnap:{deploy_id}")
-
-    def _record_and_dump(
-        self, snapshot: str, tables: Mapping[tuple[str, str], int]
-    ) -> tuple[tuple[TableRows, ...], Dump]:
-        """Count rows on this connection while pg_dump works on its own ones, all in the same snapshot."""
+    def _record_and_dump(self, snapshot: str, sizes: Mapping[tuple[str, str], int]) -> tuple[_Recorded, Dump]:
+        """Record on this connection while pg_dump works on its own ones, all in the same snapshot."""
         with ThreadPoolExecutor(1) as pool:
-            counted = pool.submit(read_table_rows, self._connection, sorted(tables))
+            recorded = pool.submit(self._record, sorted(sizes))
             try:
-                dump = self._dump(snapshot, tables)
+                dump = self.dumper.dump(snapshot, sizes, self.progress)
             except BaseException:
-                self._connection.cancel_safe()
+                self.connection.cancel_safe()
                 raise
-            return counted.result(), dump
+            return recorded.result(), dump
 
-    def _dump(self, snapshot: str, tables: Mapping[tuple[str, str], int]) -> Dump:
-        began = time.monotonic()
-        compression = compression_for(self._clients)
-        self._folder.parent.mkdir(parents=True, mode=0o700)
-        command = dump_command(
-            self._clients,
-            self._request.address,
-            self._folder,
-            jobs=self._request.jobs,
-            snapshot=snapshot,
-            compression=compression,
-        )
-        total = sum(tables.values())
-        with self._progress.task("dump", total, "bytes") as task, ThreadPoolExecutor(2) as pool:
-            files = _Files(self._draft, self._folder, pool, _Weights(tables, task))
-            try:
-                run(command, files.read)
-            except ChildFailed as error:
-                raise _dump_failed(error) from error
-            recorded = files.finish()
-        return Dump(
-            tool="pg_dump",
-            tool_version=self._clients.version,
-            compression=compression,
-            jobs=self._request.jobs,
-            seconds=round(time.monotonic() - began, 3),
-            files=recorded,
+    def _record(self, tables: Sequence[tuple[str, str]]) -> _Recorded:
+        with connect(self.dumper.address, "restore point") as connection:
+            restore_point = create_restore_point(connection, self.restore_point)
+        return _Recorded(
+            state=read_state(self.connection),
+            properties=read_properties(self.connection),
+            wal_position=wal_position(self.connection),
+            restore_point=restore_point,
+            tables=read_table_rows(self.connection, tables),
         )
 
     def _refuse_if_moved(self, recorded: LiveState) -> None:
         """Look at the migrations once more, in a new transaction."""
-        if (read_migrations(self._connection) or ()) != recorded.applied:
+        if (read_migrations(self.connection) or ()) != recorded.applied:
             raise FlagsnapError(
                 "migrations ran during the capture, so it was thrown away",
                 "capture before `migrate` starts, or again when it has ended",
             )
 
 
-class _Files:
-    """The dump's files: each is hashed and handed to the store as soon as pg_dump has finished it."""
-
-    def __init__(self, draft: Draft, folder: Path, pool: ThreadPoolExecutor, weights: "_Weights") -> None:
-        self._draft = draft
-        self._folder = folder
-        self._pool = pool
-        self._weights = weights
-        self._taken: dict[str, Future[DumpFile]] = {}
-
-    def read(self, line: str) -> None:
-        """Read a line of pg_dump."""
-        if item := finished_item(line):
-            for path in self._folder.glob(f"{item.dump_id}.dat*"):
-                self._take(path)
-            self._weights.finished(item.name)
-
-    def finish(self) -> tuple[DumpFile, ...]:
-        """Take what is left, `toc.dat` and large objects among it, and wait for all."""
-        for path in self._folder.iterdir():
-            self._take(path)
-        return tuple(sorted((future.result() for future in self._taken.values()), key=lambda file: file.path))
-
-    def _take(self, path: Path) -> None:
-        if path.name not in self._taken:
-            self._taken[path.name] = self._pool.submit(self._add, path)
-
-    def _add(self, path: Path) -> DumpFile:
-        file = DumpFile(path=f"{_DUMP}/{path.name}", bytes=path.stat().st_size, sha256=hash_file(path))
-        self._draft.add(file.path)
-        return file
-
-
-class _Weights:
-    """Turns finished tables into progress, by their size on disk; pg_dump tells names without schemas."""
-
-    def __init__(self, tables: Mapping[tuple[str, str], int], task: Task) -> None:
-        self._task = task
-        self._sizes: dict[str, list[int]] = {}
-        for (_, table), size in tables.items():
-            self._sizes.setdefault(table, []).append(size)
-
-    def finished(self, table: str) -> None:
-        """Advance by the table's size."""
-        if sizes := self._sizes.get(table):
-            self._task.advance(sizes.pop())
-
-
-def _dump_failed(error: ChildFailed) -> FlagsnapError:
-    hint = "nothing was stored; run the same command again when the cause is gone"
-    if "No space left" in error.tail:
-        hint = "free space in the store, and run the same command again"
-    return FlagsnapError(f"the dump failed: {error}", hint)
+def _recorded_database(server: ServerFacts, recorded: _Recorded, dump: Dump) -> RecordedDatabase:
+    state = recorded.state
+    return RecordedDatabase(
+        alias=ALIAS,
+        name=server.database,
+        system_identifier=server.system_identifier,
+        server_version=server.version,
+        collation_version=server.collation_version,
+        wal_position=recorded.wal_position,
+        restore_point=recorded.restore_point,
+        bytes=server.bytes,
+        properties=recorded.properties,
+        has_migrations_table=state.has_migrations_table,
+        migrations=tuple(AppliedRow(app=app, name=name, applied=at) for app, name, at in state.applied),
+        tables=recorded.tables,
+        fingerprint=state.catalog.fingerprint,
+        catalog=state.catalog.to_json(),
+        dump=dump,
+    )

@@ -30,7 +30,8 @@ def restore_in_place(source: Source, live: Address, worker: Connection, lock_tim
         )
     clients = _clients(source, worker)
     targets = in_place.retired_names(in_place.user_schemas(worker), datetime.now(UTC))
-    moves = list(in_place.move_statements(worker, targets))
+    gone = set(targets) - source.recorded.schema_catalog.schemas()
+    moves = list(in_place.move_statements(worker, targets, gone))
     manifest = source.manifest
     with source.snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
         require_files(folder, manifest.files, source.jobs, progress)
@@ -62,12 +63,15 @@ def undo_in_place(worker: Connection) -> str | None:
     if not stamps:
         return None
     back = in_place.retired_schemas(worker, stamps[0])
-    away = in_place.retired_names(sorted(set(back.values())), datetime.now(UTC))
+    present = in_place.user_schemas(worker)
+    away = in_place.retired_names(present, datetime.now(UTC))
+    gone = set(present) - set(back.values())
     with worker.transaction():
-        for statement in [*in_place.move_statements(worker, away), *in_place.move_objects(worker, back)]:
+        for statement in [
+            *in_place.move_statements(worker, away, gone),
+            *in_place.return_statements(worker, back, present),
+        ]:
             worker.execute(statement)  # made of quoted identifiers
-        for schema in back:
-            worker.execute(f'DROP SCHEMA "{schema}"')  # a name of our own making
     return away.get("public", next(iter(away.values())))
 
 
@@ -84,12 +88,10 @@ def _clients(source: Source, worker: Connection) -> Clients:
 
 def _stays(entry: str, schemas: Mapping[str, str], extensions: set[str]) -> bool:
     """Whether something of the dump is in the database already, or is not of one schema."""
-    words = entry_description(entry).split()
-    if words[0] == "SCHEMA" and words[2] in schemas:
-        return True
-    if words[0] == "EXTENSION" and words[2] in extensions:
-        return True
-    return entry_description(entry).startswith(_DATABASE_WIDE)
+    description = entry_description(entry)
+    # Names are printed as they are, with their spaces; behind a schema's comes its owner's.
+    there = (*(f"SCHEMA - {name} " for name in schemas), *(f"EXTENSION - {name} " for name in extensions))
+    return description.startswith((*there, *_DATABASE_WIDE))
 
 
 def _script(statements: list[str]) -> str:

@@ -133,8 +133,8 @@ class Resolution:
         unapplied: recorded migrations that the code has and that are not applied.
         irreversible: migrations to unapply whose operations cannot be reversed.
         depended_on: (recorded migration, migration to unapply that it depends on).
-        ambiguous: applied migrations that may stand for rows that were pruned, so that unapplying them could destroy
-            what was recorded.
+        ambiguous: migrations to unapply that may be the squashed form of recorded ones, so that unapplying them could
+            destroy what was recorded.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -166,9 +166,9 @@ def difference(recorded: Sequence[Migration], applied: Sequence[Migration]) -> S
     )
 
 
-def resolve(recorded: Collection[Migration], differences: SetDifference, graph: Graph) -> Resolution:
-    """Explain a difference by the graph, which was resolved for the same recorded set."""
-    recorded = set(recorded)
+def resolve(in_order: Sequence[Migration], differences: SetDifference, graph: Graph) -> Resolution:
+    """Explain a difference by the graph, which was resolved for the same recorded migrations; these in their order."""
+    recorded = set(in_order)
     kept = recorded - set(differences.missing)
     extra = set(differences.extra)
     stale = {migration for migration in extra if _is_bookkeeping(migration, recorded, graph)}
@@ -199,7 +199,7 @@ def resolve(recorded: Collection[Migration], differences: SetDifference, graph: 
         unapplied=tuple(migration for migration in differences.missing if migration not in pruned),
         irreversible=tuple(node.migration for node in unapply if node.irreversible),
         depended_on=tuple(_dependents(kept, found, graph)),
-        ambiguous=tuple(_ambiguous(unapply, pruned, recorded, graph)),
+        ambiguous=tuple(_ambiguous(unapply, in_order, graph)),
     )
 
 
@@ -229,16 +229,21 @@ def _dependents(kept: set[Migration], unapplied: set[Migration], graph: Graph) -
             yield from ((node.migration, parent) for parent in node.parents if parent in unapplied)
 
 
-def _ambiguous(
-    unapply: Sequence[Node], pruned: Collection[Migration], recorded: set[Migration], graph: Graph
-) -> Iterator[Migration]:
-    """Migrations of an app with pruned rows that stand on nothing recorded of that app.
+def _ambiguous(unapply: Sequence[Node], in_order: Sequence[Migration], graph: Graph) -> Iterator[Migration]:
+    """Migrations of an app with recorded ones that are no longer on disk, that stand on nothing recorded after those.
 
-    Such a one may be the squashed form of what was pruned, with its `replaces` already taken out of the file.
+    Such a one may be their squashed form, with its `replaces` already taken out of the file. Had it been there at the
+    capture, its row would have been recorded after theirs, and what is new now would stand on it.
     """
-    apps = {migration.app for migration in pruned}
+    recorded_since: dict[str, set[Migration]] = {}
+    for migration in in_order:
+        if not graph.knows(migration):
+            recorded_since[migration.app] = set()
+        elif migration.app in recorded_since:
+            recorded_since[migration.app].add(migration)
     for node in unapply:
-        if node.migration.app in apps and not _stands_on(node, recorded, graph):
+        app = node.migration.app
+        if app in recorded_since and not _stands_on(node, recorded_since[app], graph):
             yield node.migration
 
 

@@ -188,7 +188,10 @@ def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, 
     if found.irreversible:
         yield f"irreversible: {_some(found.irreversible)}", restore
     if found.ambiguous:
-        yield f"rows were pruned, so it cannot be told what stands behind {_some(found.ambiguous)}", restore
+        yield (
+            f"recorded migrations are no longer in the code, and may be what is squashed in {_some(found.ambiguous)}",
+            restore,
+        )
     if found.depended_on:
         kept, gone = found.depended_on[0]
         yield f"{kept} was recorded and depends on {gone}, which was not", restore

@@ -23,6 +23,7 @@ from flagsnap.postgres.facts import LiveState, read_current_state
 from flagsnap.postgres.locks import holding, key_of
 from flagsnap.postgres.statistics import analyze_and_count, row_differences
 from flagsnap.progress import Progress
+from flagsnap.results import CopyResult
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots, require_files
 
@@ -42,14 +43,6 @@ class Source:
     def recorded(self) -> RecordedDatabase:
         """The recorded state."""
         return self.manifest.database
-
-
-@dataclass(frozen=True)
-class CopyResult:
-    """A copy beside the live database."""
-
-    database: str
-    seconds: float
 
 
 def restore_copy(source: Source, live: Address, name: str, progress: Progress) -> CopyResult:

@@ -23,6 +23,7 @@ from flagsnap.postgres.facts import read_system_identifier as read_identifier
 from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.progress import Progress
 from flagsnap.restore import Source, compare, replace_live
+from flagsnap.results import RollbackResult
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
 from flagsnap.unapply import Unapply
@@ -61,17 +62,6 @@ class RollbackRequest:
     def recorded(self) -> RecordedDatabase:
         """The recorded state."""
         return self.manifest.database
-
-
-@dataclass(frozen=True)
-class RollbackResult:
-    """What was done; `verified` is true, or DifferencesFound would have been raised."""
-
-    plan: Plan
-    retired_database: str | None
-    retired_schema: str | None
-    verified: bool
-    seconds: float
 
 
 @dataclass(frozen=True)

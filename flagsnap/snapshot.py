@@ -27,12 +27,17 @@ _DEPLOY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 def check_deploy_id(deploy_id: str) -> str:
     """Give back `deploy_id`; UsageError if it is none."""
-    if deploy_id == LATEST or not _DEPLOY_ID.fullmatch(deploy_id):
+    if not is_deploy_id(deploy_id):
         raise UsageError(
             f"{deploy_id!r} is not a deploy id",
             "1 to 128 letters, digits, dots, underscores and dashes, the first a letter or digit; not the word 'latest'",
         )
     return deploy_id
+
+
+def is_deploy_id(name: str) -> bool:
+    """Whether a snapshot may have that name."""
+    return name != LATEST and _DEPLOY_ID.fullmatch(name) is not None
 
 
 def deploy_id_from(moment: datetime) -> str:

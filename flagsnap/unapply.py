@@ -3,13 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from psycopg import errors as pg_errors
-
 from flagsnap.bridge.project import Project, UnapplyListener, UnapplyOrder
 from flagsnap.errors import FlagsnapError, HalfWay
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import Connection
+from flagsnap.postgres.databases import end_backend
 from flagsnap.postgres.facts import ServerFacts, read_migrations
 from flagsnap.postgres.locks import UNAPPLY_KEY
 from flagsnap.progress import Progress
@@ -73,19 +72,6 @@ class Unapply:
 
     def _applied(self) -> set[Migration]:
         return {row.migration for row in read_migrations(self.worker) or ()}
-
-
-def end_backend(worker: Connection, pid: int) -> None:
-    """End the probe's backend if it is still there; PostgreSQL undoes what it had not committed."""
-    try:
-        # Waits up to five seconds for the end, so that the journal read next is final.
-        worker.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND datname = current_database()",
-            (pid,),
-        )
-    except pg_errors.InsufficientPrivilege:
-        # Another role's session; it ends by itself when its process finds that flagsnap is gone.
-        return
 
 
 def set_bookkeeping_right(worker: Connection, plan: Plan, recorded: RecordedDatabase) -> None:

@@ -1,6 +1,5 @@
 """Undo: the live database that a restore has replaced comes back, and the restored one is kept in its turn."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flagsnap.errors import UsageError
@@ -9,15 +8,7 @@ from flagsnap.postgres import databases, in_place
 from flagsnap.postgres.connection import Address, Connection, connect
 from flagsnap.postgres.locks import holding, key_of
 from flagsnap.progress import Progress
-
-
-@dataclass(frozen=True)
-class UndoResult:
-    """Which database is live again, and under which name the restored one is kept."""
-
-    database: str
-    retired_database: str | None
-    retired_schema: str | None
+from flagsnap.results import UndoResult
 
 
 def undo(live: Address, progress: Progress) -> UndoResult:

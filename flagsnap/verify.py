@@ -1,6 +1,5 @@
 """Verify: is a snapshot whole, and is the live database what was recorded? What could not be checked is never green."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged
@@ -8,24 +7,11 @@ from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.facts import read_current_state
 from flagsnap.progress import Progress
 from flagsnap.restore import compare
+from flagsnap.results import Check
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots, check_files
 
 Level = Literal["manifest", "files"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked, with what was found; no details mean that all is well."""
-
-    name: str
-    subject: str
-    details: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.details
 
 
 def verify_snapshot(

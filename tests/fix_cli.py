@@ -1,15 +1,19 @@
-"""flagsnap as a user runs it: a program of its own, with its exit code and both streams."""
+"""flagsnap as a user runs it, with its exit code and both streams: a program of its own, or the same within the test."""
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flagsnap.cli.app import main
 from tests.fix_databases import Database
 
 
@@ -46,11 +50,23 @@ class Flagsnap:
             timeout=120,
             stdin=subprocess.DEVNULL,
         )
-        ended = Ended(done.returncode, done.stdout, done.stderr)
-        if code is not None:
-            assert ended.code == code, f"{arguments} ended with {ended.code}\n{ended.out}\n{ended.err}"
-        assert "Traceback" not in ended.err
-        return ended
+        return _checked(arguments, Ended(done.returncode, done.stdout, done.stderr), code)
+
+    def within(self, *arguments: str, code: int | None = 0, **environment: str) -> Ended:
+        """The same within this process: it saves the second that a program takes to start."""
+        out, err = io.StringIO(), io.StringIO()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            patch.setattr("sys.stdin", io.StringIO())
+            try:
+                with pytest.raises(SystemExit) as exit_:
+                    main(arguments)
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        return _checked(arguments, Ended(int(exit_.value.code or 0), out.getvalue(), err.getvalue()), code)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start it in the background, to be killed or waited for by the test."""
@@ -76,3 +92,8 @@ def flagsnap(database: Database, tmp_path: Path) -> Flagsnap:
     return Flagsnap(store, environment)
 
 
+def _checked(arguments: tuple[str, ...], ended: Ended, code: int | None) -> Ended:
+    if code is not None:
+        assert ended.code == code, f"{arguments} ended with {ended.code}\n{ended.out}\n{ended.err}"
+    assert "Traceback" not in ended.err
+    return ended

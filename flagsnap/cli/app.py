@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from flagsnap import __version__
 from flagsnap.cli import capture, demo, listing, plan, restore, rollback, show, undo, verify
-from flagsnap.cli.options import GLOBAL_OPTIONS, with_global_options
+from flagsnap.cli.options import with_global_options
 from flagsnap.cli.run import Run
 from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, Interrupted, UsageError
 
@@ -32,7 +32,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 app = typer.Typer(
     name="flagsnap",
     help="Deploy Flagsmith without fear: capture before each deploy, roll back when it goes wrong, proven.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     run = Run(command=next((word for word in words if word in COMMANDS), "flagsnap"))
     # An error may come before the options are read.
     run.options["json"] = "--json" in words or None

@@ -5,10 +5,10 @@ from flagsnap.cli.run import Run
 
 def demo(run: Run) -> None:
     """Tell the whole story on an embedded PostgreSQL: deploys, rollbacks, proofs. Nothing stays behind."""
+    from rich.console import Console
+
     from flagsnap.demo.story import tell
     from flagsnap.report.story import StoryTeller
-
-    from rich.console import Console
 
     tell(StoryTeller(Console(highlight=False, stderr=run.json)).say)
     if run.json:

@@ -63,6 +63,7 @@ def with_global_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(context: typer.Context, **values: Any) -> None:
         run: Run = context.obj
+        run.command = context.invoked_subcommand or context.info_name or run.command
         run.set({name: values.pop(name) for name in GLOBAL_OPTIONS})
         function(run, **values)
 

@@ -14,7 +14,7 @@ def plan(
     moved: Moved = False,
 ) -> None:
     """Show what a rollback would do, and what it would cost. Changes nothing."""
-    from flagsnap.report.results import PlanShown
+    from flagsnap.results import PlanShown
     from flagsnap.rollback import opened
 
     request = build_request(

@@ -28,7 +28,7 @@ def rollback(
 
     --to ID is the state just BEFORE deploy ID migrated; --to-running ID is the state that deploy ID ran with.
     """
-    from flagsnap.report.results import PlanShown
+    from flagsnap.results import PlanShown
     from flagsnap.rollback import opened
 
     request = build_request(
@@ -53,8 +53,8 @@ def rollback(
 
 def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
     """Show the plan and ask; Interrupted if the answer is no."""
-    from flagsnap.report.results import PlanShown
     from flagsnap.report.text import print_result
+    from flagsnap.results import PlanShown
 
     print_result(run.console, PlanShown(plan))
     if plan.needs_consent and rollback.request.on_loss == "ask":

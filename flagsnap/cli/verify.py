@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagsnap.cli.run import Run
-from flagsnap.snapshot import LATEST
 
 if TYPE_CHECKING:
-    from flagsnap.verify import Check
+    from flagsnap.results import Check
 
 
 class Level(StrEnum):
@@ -35,7 +34,8 @@ def verify(
 
     Exit 0: verified; 3: a check failed; 1: something could not be checked.
     """
-    from flagsnap.report.results import Verified
+    from flagsnap.results import Verified
+    from flagsnap.snapshot import LATEST
     from flagsnap.verify import verify_live, verify_snapshot
 
     checks: list[Check] = []

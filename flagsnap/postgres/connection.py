@@ -4,6 +4,7 @@ libpq takes the address apart (`psycopg.conninfo`), so URLs and keyword strings,
 to psql. Passwords reach child programs through libpq's environment variables, never through their arguments.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
+# A password with a bare @ or /: libpq would take its end for the host or the database, which are named in messages.
+_MISLEADING = re.compile(r"postgres(ql)?://(?:[^@/]*@)?+[^?]*@")
 _SECRET = b"*"  # libpq's PQconndefaults marks secrets so: "*" means a password field
 
 
@@ -32,14 +35,15 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> "Address":
         """Read a URL or keyword string; UsageError if libpq cannot, or if it names no database."""
+        hint = "postgresql://user:password@host:5432/name, with special characters percent-encoded"
+        if _MISLEADING.match(url):
+            raise UsageError("the database URL has an @ that is not percent-encoded", hint)
         try:
             parameters = conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            # libpq's message may repeat the string, and with it the password.
-            raise UsageError(
-                "the database URL cannot be read",
-                "postgresql://user:password@host:5432/name, with special characters percent-encoded",
-            ) from error
+            int(parameters.get("connect_timeout") or 0)
+        except (psycopg.ProgrammingError, ValueError):
+            # libpq's message may repeat the string, and with it the password: not even a traceback shows it.
+            raise UsageError("the database URL cannot be read", hint) from None
         if not parameters.get("dbname"):
             raise UsageError("the database URL names no database", "postgresql://user:password@host:5432/name")
         return cls(make_conninfo(url))

@@ -226,6 +226,19 @@ def terminate_sessions(connection: Connection, databases: Sequence[str]) -> None
     )
 
 
+def end_backend(connection: Connection, pid: int) -> None:
+    """End a backend of the connected database if it is still there; PostgreSQL undoes what it had not committed."""
+    try:
+        # Waits up to five seconds for the end, so that the journal read next is final.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND datname = current_database()",
+            (pid,),
+        )
+    except pg_errors.InsufficientPrivilege:
+        # Another role's session; it ends by itself when its process finds that flagsnap is gone.
+        return
+
+
 def _sessions(connection: Connection, databases: Sequence[str]) -> str:
     rows = connection.execute(
         "SELECT DISTINCT coalesce(usename, backend_type), coalesce(nullif(application_name, ''), '?')"

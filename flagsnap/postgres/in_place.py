@@ -5,7 +5,7 @@ OID goes on doing so. What belongs to an extension stays where it is, so that re
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -18,31 +18,9 @@ _STAMP = "%Y%m%d%H%M%S%f"
 _STAMP_LENGTH = 20
 _NAME_BYTES = 63
 
-# (what ALTER calls it, the objects' schema and identity as SQL); nothing of an extension's, nothing that moves by itself.
+# (kind, what ALTER calls each object, its schema and identity as SQL); nothing of an extension's, nothing that moves by
+# itself. Routines first: they are known by the names of their argument types, which move afterwards.
 _MOVABLE: tuple[tuple[str, str], ...] = (
-    (
-        "relations",
-        """
-        SELECT n.nspname,
-               CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
-                              WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END,
-               format('%I.%I', n.nspname, c.relname)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND n.nspname = ANY(%(schemas)s)
-          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                          AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i')))
-        """,
-    ),
-    (
-        "types",
-        """
-        SELECT n.nspname, CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, format('%I.%I', n.nspname, t.typname)
-        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-        WHERE t.typtype IN ('e', 'd', 'r') AND n.nspname = ANY(%(schemas)s)
-          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
-                          AND d.deptype = 'e')
-        """,
-    ),
     (
         "routines",
         """
@@ -54,16 +32,39 @@ _MOVABLE: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
+        "relations",
+        """
+        SELECT n.nspname,
+               CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                              WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END,
+               format('%%I.%%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND n.nspname = ANY(%(schemas)s)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                          AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i')))
+        """,
+    ),
+    (
+        "types",
+        """
+        SELECT n.nspname, CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, format('%%I.%%I', n.nspname, t.typname)
+        FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE t.typtype IN ('e', 'd', 'r') AND n.nspname = ANY(%(schemas)s)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
+                          AND d.deptype = 'e')
+        """,
+    ),
+    (
         "collations",
         """
-        SELECT n.nspname, 'COLLATION', format('%I.%I', n.nspname, c.collname)
+        SELECT n.nspname, 'COLLATION', format('%%I.%%I', n.nspname, c.collname)
         FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE n.nspname = ANY(%(schemas)s)
         """,
     ),
     (
         "statistics",
         """
-        SELECT n.nspname, 'STATISTICS', format('%I.%I', n.nspname, s.stxname)
+        SELECT n.nspname, 'STATISTICS', format('%%I.%%I', n.nspname, s.stxname)
         FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE n.nspname = ANY(%(schemas)s)
         """,
     ),
@@ -114,12 +115,31 @@ def retired_schemas(connection: Connection, stamp: str) -> dict[str, str]:
     return dict(rows)
 
 
-def move_statements(connection: Connection, targets: Mapping[str, str]) -> Iterator[str]:
-    """SQL that creates the target schemas and moves everything from each schema to its target."""
+def move_statements(connection: Connection, targets: Mapping[str, str], gone: Collection[str]) -> Iterator[str]:
+    """SQL that moves everything from each schema to its target; a schema of `gone` becomes its target itself."""
     for schema, target in targets.items():
-        yield _text(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(target)))
+        if schema in gone:
+            yield rename_statement(schema, target)
+        else:
+            yield _text(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(target)))
         yield _text(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(target), sql.Literal(schema)))
-    yield from move_objects(connection, targets)
+    yield from move_objects(connection, {schema: targets[schema] for schema in targets if schema not in gone})
+
+
+def return_statements(connection: Connection, back: Mapping[str, str], present: Collection[str]) -> Iterator[str]:
+    """SQL that moves everything from each retired schema to where it came from, which is `present` or comes back whole."""
+    yield from move_objects(connection, {name: original for name, original in back.items() if original in present})
+    for name, original in back.items():
+        if original in present:
+            yield _text(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(name)))
+        else:
+            yield rename_statement(name, original)
+            yield _text(sql.SQL("COMMENT ON SCHEMA {} IS NULL").format(sql.Identifier(original)))
+
+
+def rename_statement(schema: str, name: str) -> str:
+    """SQL that gives a schema another name, with all that is in it."""
+    return _text(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
 
 
 def move_objects(connection: Connection, targets: Mapping[str, str]) -> Iterator[str]:

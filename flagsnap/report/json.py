@@ -4,15 +4,19 @@ import json
 from functools import singledispatch
 from typing import Any
 
-from flagsnap.capture import CaptureResult
 from flagsnap.errors import DifferencesFound, FlagsnapError
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
-from flagsnap.report.results import PlanShown, SnapshotShown, Verified
-from flagsnap.restore import CopyResult
-from flagsnap.rollback import RollbackResult
-from flagsnap.stores.snapshots import Listing
-from flagsnap.undo import UndoResult
+from flagsnap.results import (
+    CaptureResult,
+    CopyResult,
+    Listing,
+    PlanShown,
+    RollbackResult,
+    SnapshotShown,
+    UndoResult,
+    Verified,
+)
 
 SCHEMA = 1
 

@@ -8,15 +8,19 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flagsnap.capture import CaptureResult
 from flagsnap.loss import Loss
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
-from flagsnap.report.results import PlanShown, SnapshotShown, Verified
-from flagsnap.restore import CopyResult
-from flagsnap.rollback import RollbackResult
-from flagsnap.stores.snapshots import Listing
-from flagsnap.undo import UndoResult
+from flagsnap.results import (
+    CaptureResult,
+    CopyResult,
+    Listing,
+    PlanShown,
+    RollbackResult,
+    SnapshotShown,
+    UndoResult,
+    Verified,
+)
 
 _SHOWN = 12
 _KINDS = {

@@ -1,7 +1,8 @@
 """Stores: where snapshots are kept, behind one contract (`base.Store`)."""
 
+import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from flagsnap.errors import UsageError
 from flagsnap.stores.base import Store
@@ -10,11 +11,24 @@ from flagsnap.stores.local import LocalStore
 
 def open_store(url: str) -> Store:
     """The store at `url`: a path, or `file:///path`; UsageError for anything else."""
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise UsageError(f"the store {url} is not on this machine", "write it as file:///path, or as a plain path")
-        return LocalStore(Path(unquote(parts.path)))
-    if "://" in url:
-        raise UsageError(f"this flagsnap knows no {parts.scheme}:// stores", "use a folder: a path, or file:///path")
-    return LocalStore(Path(url).expanduser().absolute())
+    scheme, is_url, _ = url.partition("://")
+    if is_url and scheme.lower() != "file":
+        raise UsageError(f"this flagsnap knows no {scheme}:// stores", "use a folder: a path, or file:///path")
+    return LocalStore(_from_url(url) if is_url or scheme.startswith("file:") else _from_path(url))
+
+
+def _from_url(url: str) -> Path:
+    match = re.fullmatch(r"file://(?:localhost)?(/[^?#]*)", url, re.IGNORECASE)
+    if not match:
+        raise UsageError(
+            f"the store {url} is not a folder of this machine",
+            "write it as file:///path, with special characters percent-encoded, or as a plain path",
+        )
+    return Path(unquote(match[1]))
+
+
+def _from_path(path: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"the store {path} cannot be found: there is no such user", "write the whole path") from error

