@@ -58,8 +58,9 @@ class CaptureRequest:
 def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -> CaptureResult:
     """Capture the database of `request` into a store.
 
-    Capturing a deploy id again succeeds if the recorded state is the live one still. SnapshotExists if it is not: a hook
-    that is retried after a half-run `migrate` must never replace the good snapshot. Locked if another run is at work.
+    Capturing a deploy id again succeeds if the recorded state is the live one still. SnapshotExists if it is not: a
+    hook that is retried after a half-run `migrate` must never replace the good snapshot. Locked if another run is at
+    work.
     """
     now = datetime.now(UTC)
     deploy_id = check_deploy_id(deploy_id_from(now) if request.deploy_id is None else request.deploy_id)

@@ -1,4 +1,4 @@
-"""Restore in place: the recorded state back within the live database, in one transaction, old objects kept beside it."""
+"""Restore in place: the recorded state within the live database, in one transaction, the old objects kept beside it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from flagsnap.postgres.statistics import analyze_and_count
 from flagsnap.process import pump
 from flagsnap.progress import Progress
 from flagsnap.restore import Source, clients_for, read_toc, restore_failed, toc_list
+from flagsnap.snapshot import RecordedDatabase
 from flagsnap.stores.snapshots import require_files
 
 _DATABASE_WIDE = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION", "SUBSCRIPTION ", "DATABASE ")
@@ -20,17 +21,17 @@ _DATABASE_WIDE = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION", "SUBS
 def restore_in_place(source: Source, live: Address, worker: Connection, lock_timeout: float, progress: Progress) -> str:
     """Put the recorded state in the place of the live objects; gives back the schema that keeps those of `public`.
 
-    psql gets the whole as one script that begins with BEGIN and ends with COMMIT. The COMMIT is written only when pg_restore
-    has ended well and after checks of every row count; a script that breaks off is undone by the server.
+    psql gets the whole as one script that begins with BEGIN and ends with COMMIT. The COMMIT is written only when
+    pg_restore has ended well and after checks of every row count; a script that breaks off is undone by the server.
     """
-    if in_place.has_large_objects(worker):
+    if what := in_place.unmovable(worker):
         raise UsageError(
-            "the database holds large objects, which cannot be kept aside in place",
-            "give the role CREATEDB, and restore",
+            f"the database holds {what}, which cannot be kept aside in place",
+            "give the role CREATEDB, and leave out --in-place",
         )
     clients = _clients(source, worker)
     targets = in_place.retired_names(in_place.user_schemas(worker), datetime.now(UTC))
-    gone = set(targets) - source.recorded.schema_catalog.schemas()
+    gone = set(targets) - _recorded_schemas(source.recorded)
     moves = list(in_place.move_statements(worker, targets, gone))
     manifest = source.manifest
     with source.snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
@@ -84,6 +85,12 @@ def _clients(source: Source, worker: Connection) -> Clients:
             f"install the package postgresql-client-{server}",
         )
     return clients
+
+
+def _recorded_schemas(recorded: RecordedDatabase) -> set[str]:
+    """The schemas that a restore fills; public, which is no object of the catalog, is always one."""
+    identities = (item.identity for item in recorded.schema_catalog.objects)
+    return {"public", *(identity.name for identity in identities if identity.kind == "schema")}
 
 
 def _stays(entry: str, schemas: Mapping[str, str], extensions: set[str]) -> bool:

@@ -1,7 +1,8 @@
 """Losses: what a route destroys or cannot bring back, in rows, each with its remedy.
 
 Two steps, so that this module stays free of I/O: `structural` compares the recorded with the live catalog and asks
-questions; somebody with a connection counts; a question with its count is a loss. What is not understood counts as a loss.
+questions; somebody with a connection counts; a question with its count is a loss. What is not understood counts as a
+loss.
 """
 
 import re
@@ -92,6 +93,7 @@ class Question:
     Attributes:
         column: None for all rows of the table.
         default: SQL of the value that is no loss, None for NULL.
+        type: the column's type.
         fits: the recorded type, if the question is which values it cannot carry.
     """
 
@@ -100,6 +102,7 @@ class Question:
     table: str
     column: str | None = None
     default: str | None = None
+    type: str | None = None
     fits: str | None = None
     recorded: int | None = None
 
@@ -167,7 +170,8 @@ def _columns(
     for column in after:
         if column not in renamed.values() and not after[column].attributes.get("generated"):
             default = names.defaults.get((now[1], column)) or _default(after[column])
-            yield Question("column_dropped", *now, column, default=default)
+            now_type = str(after[column].attributes["type"])
+            yield Question("column_dropped", *now, column, default=default, type=now_type)
     for column, live_name in renamed.items():
         if live_name not in after:
             yield Question("column_emptied", *key, column, recorded=recorded_rows.get(key, 0))
@@ -179,7 +183,8 @@ def _columns(
 
 def _default(column: CatalogObject) -> str | None:
     default = column.attributes.get("default")
-    return None if default is None else str(default)
+    # To ask a sequence for its next value would change it.
+    return None if default is None or "nextval(" in str(default) else str(default)
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,7 @@ def _is_text(type_name: str) -> bool:
 
 
 def behavioural(nodes: Iterable[Node]) -> Iterator[Loss]:
-    """Migrations whose reverse does nothing: what their forward code changed stays as it is, in rows nobody can tell."""
+    """Migrations whose reverse does nothing: what their forward code changed stays, in rows that nobody can count."""
     for node in nodes:
         if any(operation.reverse_does_nothing for operation in node.operations):
             yield Loss("unapply", "reverse_does_nothing", str(node.migration), None, "kept")

@@ -1,10 +1,10 @@
 """Migrations as sets of (app, name): what differs from the recorded state, and what the project's graph makes of it.
 
-Never dates and never numbers: Django records a squashed migration when it first sees all that it replaces applied, so its
-row carries today's date (`MigrationExecutor.check_replacements`), and names may share a number or have none.
+Never dates and never numbers: Django records a squashed migration when it first sees all that it replaces applied, so
+its row carries today's date (`MigrationExecutor.check_replacements`), and names may share a number or have none.
 
-A *bookkeeping row* stands for no schema change: the row of a squashed migration whose replaced rows are all recorded, or
-a row that `migrate --prune` has removed. It is deleted or put back; the schema is not touched.
+A *bookkeeping row* stands for no schema change: the row of a squashed migration whose replaced rows are all recorded,
+or a row that `migrate --prune` has removed. It is deleted or put back; the schema is not touched.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -67,8 +67,8 @@ class Node:
 class Graph:
     """The project's migration graph, resolved for the recorded state.
 
-    `nodes` are in the order in which `migrate` would apply them to an empty database. Where a squashed migration and the
-    ones it replaces are both on disk, the graph holds one or the other, as Django decides for the recorded state.
+    `nodes` are in the order in which `migrate` would apply them to an empty database. Where a squashed migration and
+    the ones it replaces are both on disk, the graph holds one or the other, as Django decides for the recorded state.
     `replaced` holds what every squashed migration on disk replaces, whether it is in the graph or not.
     """
 

@@ -28,6 +28,7 @@ class Facts:
         schema_equal: whether the live fingerprint is the recorded one, once the `kept` tables are left out.
         resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
         project_problem: why it could not.
+        restore_problem: why a restore is not possible and what to do about it, None if it is.
         losses: of both routes.
         kept: tables that no migration made and that unapplying leaves alone.
         has_recorded_table: whether `django_migrations` was there at the capture.
@@ -39,6 +40,7 @@ class Facts:
     schema_equal: bool
     resolution: Resolution | None
     project_problem: FlagsnapError | None
+    restore_problem: tuple[str, str] | None
     losses: tuple[Loss, ...]
     kept: tuple[TableKey, ...] = ()
     has_recorded_table: bool = True
@@ -156,7 +158,9 @@ def _closed(facts: Facts) -> Iterator[ClosedRoute]:
     """Why a route is closed; the first reason that holds."""
     for reason, hint in _against_unapply(facts):
         yield ClosedRoute("unapply", reason, hint)
-        return
+        break
+    if facts.restore_problem is not None:
+        yield ClosedRoute("restore", *facts.restore_problem)
 
 
 def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:

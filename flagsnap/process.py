@@ -1,8 +1,8 @@
 """Children: the only place that starts programs.
 
-A program is started from an argument list, never through a shell. Both of its pipes are drained while it runs, so that a
-verbose child cannot hang; the tail of its standard error is kept for the error message. A child runs in a session of its
-own and is ended, with all that it started, when its `with` block is left before it has finished.
+A program is started from an argument list, never through a shell. Both of its pipes are drained while it runs, so
+that a verbose child cannot hang; the tail of its standard error is kept for the error message. A child runs in a
+session of its own and is ended, with all that it started, when its `with` block is left before it has finished.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ LineHandler = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Command:
-    """A program with its arguments, what is added to the environment, the folder it runs in, and the user (root only)."""
+    """A program with its arguments, what is added to its environment, its folder, and its user (for root only)."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)

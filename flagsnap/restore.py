@@ -1,7 +1,7 @@
 """Restore: make a database from a snapshot, prove it, and only then put it where it belongs.
 
-The live database is not touched before the swap, and the swap is one transaction (`databases.swap`). Whatever fails before
-it leaves the live database serving, and no scratch database.
+The live database is not touched before the swap, and the swap is one transaction (`databases.swap`). Whatever fails
+before it leaves the live database serving, and no scratch database.
 """
 
 import tempfile
@@ -106,7 +106,7 @@ def require_createdb(worker: Connection, live: Address) -> None:
     """UsageError unless the role may create databases."""
     if not databases.can_create(worker):
         raise UsageError(
-            f"the role {worker.info.user} may not create databases, so {live.database} cannot be restored beside the live one",
+            f"the role {worker.info.user} may not create databases, so {live.database} cannot be restored beside it",
             "--in-place restores within the live database; or give the role CREATEDB",
         )
 
@@ -119,7 +119,10 @@ def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> Non
 
 
 def prove(source: Source, address: Address, progress: Progress) -> None:
-    """DifferencesFound unless a database has the recorded migrations, schema and rows; statistics are made on the way."""
+    """DifferencesFound unless a database has the recorded migrations, schema and rows.
+
+    Planner statistics are made on the way.
+    """
     recorded = source.recorded
     counts = analyze_and_count(address, source.jobs, progress)
     with connect(address, "verify") as connection:
@@ -171,7 +174,7 @@ def read_toc(clients: Clients, folder: Path, left_out: Callable[[str], bool], pr
     kept, dropped = without(toc_entries(clients, folder), left_out)
     if dropped:
         named = ", ".join(entry_description(entry).strip() for entry in dropped)
-        progress.note(f"left out, since it cannot be restored by this role here: {named}")
+        progress.note(f"left out, because it is there already or this role may not restore it: {named}")
     return kept
 
 

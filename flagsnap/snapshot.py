@@ -30,7 +30,7 @@ def check_deploy_id(deploy_id: str) -> str:
     if not is_deploy_id(deploy_id):
         raise UsageError(
             f"{deploy_id!r} is not a deploy id",
-            "1 to 128 letters, digits, dots, underscores and dashes, the first a letter or digit; not the word 'latest'",
+            "1 to 128 letters, digits, dots, underscores and dashes, the first a letter or digit; not 'latest'",
         )
     return deploy_id
 

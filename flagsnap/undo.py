@@ -1,8 +1,9 @@
 """Undo: the live database that a restore has replaced comes back, and the restored one is kept in its turn."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from flagsnap.errors import UsageError
+from flagsnap.errors import ConnectionFailed, UsageError
 from flagsnap.in_place import undo_in_place
 from flagsnap.postgres import databases, in_place
 from flagsnap.postgres.connection import Address, Connection, connect
@@ -16,18 +17,36 @@ def undo(live: Address, progress: Progress) -> UndoResult:
 
     UsageError if nothing is retired; undoing twice brings the restored state back.
     """
-    with databases.maintenance(live, "undo") as maintenance, holding(maintenance, live.database, key_of(live.database)):
-        with connect(live.to(maintenance.info.dbname), "undo") as worker:
-            retired = databases.list_of(worker, live.database, "retired")
-            live_exists = databases.exists(worker, live.database)
-            if live_exists and (schema := _undo_in_place(live, _stamp(retired))):
+    with ExitStack() as stack:
+        try:
+            maintenance = stack.enter_context(databases.maintenance(live, "undo"))
+        except ConnectionFailed:
+            # Perhaps this role may connect to its own database only; no other restore can have been made then.
+            if schema := _undo_in_place(live, ""):
                 return UndoResult(live.database, None, schema)
-            if not retired:
-                raise UsageError(
-                    f"nothing is retired for {live}, so there is nothing to undo", "only a restore retires"
-                )
-            with progress.task("swap"):
-                return _swap_back(live, worker, retired[0], live_exists)
+            raise
+        stack.enter_context(holding(maintenance, live.database, key_of(live.database)))
+        worker = stack.enter_context(connect(live.to(maintenance.info.dbname), "undo"))
+        return _undo(live, worker, progress)
+
+
+def _undo(live: Address, worker: Connection, progress: Progress) -> UndoResult:
+    retired = databases.list_of(worker, live.database, "retired")
+    live_exists = databases.exists(worker, live.database)
+    if live_exists and (schema := _undo_in_place(live, _stamp(retired))):
+        return UndoResult(live.database, None, schema)
+    if not retired:
+        raise UsageError(f"nothing is retired for {live}, so there is nothing to undo", "only a restore retires")
+    if live_exists:
+        _refuse_if_busy(live)
+    with progress.task("swap"):
+        return _swap_back(live, worker, retired[0], live_exists)
+
+
+def _refuse_if_busy(live: Address) -> None:
+    """Locked if a capture is at work there, which the swap would end."""
+    with connect(live, "lock") as lock, holding(lock, live.database):
+        return
 
 
 def _swap_back(live: Address, worker: Connection, retired: str, live_exists: bool) -> UndoResult:

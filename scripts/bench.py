@@ -24,7 +24,8 @@ from flagsnap.postgres.dump import compression_for
 
 _FILL = """
     CREATE TABLE trait_{number} AS
-        SELECT i AS id, 'identity-' || i % 100000 AS identifier, md5(i::text) AS value, now() - i * interval '1 s' AS created
+        SELECT i AS id, 'identity-' || i % 100000 AS identifier, md5(i::text) AS value,
+               now() - i * interval '1 s' AS created
         FROM generate_series(1, {rows}) i;
     ALTER TABLE trait_{number} ADD PRIMARY KEY (id);
     CREATE INDEX ON trait_{number} (identifier);

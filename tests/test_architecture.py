@@ -18,8 +18,8 @@ MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_A_FUNCTION = 60
 LONGER_FILES = {"flagsnap.bridge.probe": 450}  # one file by design: it is sent to the project whole
 
-PURE = frozenset({"errors", "progress", "migrations", "catalog", "snapshot", "loss", "plan"})
-USE_CASES = frozenset({"capture", "rollback", "unapply", "restore", "in_place", "verify", "undo"})
+PURE = frozenset({"errors", "progress", "migrations", "catalog", "snapshot", "loss", "plan", "results"})
+USE_CASES = frozenset({"capture", "dumping", "rollback", "unapply", "restore", "in_place", "verify", "undo"})
 
 # Each module or package, below flagsnap, and what it may import of flagsnap beside itself and the pure modules.
 LAYERS: dict[str, frozenset[str]] = {
@@ -30,7 +30,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "stores": frozenset({"process"}),
     "bridge": frozenset({"process"}),
     **dict.fromkeys(USE_CASES, USE_CASES | {"postgres", "stores", "bridge", "process"}),
-    "report": USE_CASES | {"stores"},
+    "report": frozenset(),
     "demo": frozenset({"process"}),
     "cli": USE_CASES | {"report", "config", "postgres", "stores", "bridge", "demo"},
     "__main__": frozenset({"cli"}),

@@ -1,8 +1,9 @@
 """The probe: runs inside the Django project, answers with the migration graph, and unapplies migrations.
 
-flagsnap sends this file, followed by a call of `main`, to `manage.py shell` on standard input; it is never imported. It
-uses Django and the standard library only, and is written for Python 3.8 and Django 3.2 onwards. Every answer is one line
-of JSON between the sentinels that flagsnap chose for this run, since projects print banners and logs on the same stream.
+flagsnap sends this file, followed by a call of `main`, to `manage.py shell` on standard input; it is never imported.
+It uses Django and the standard library only, and is written for Python 3.8 and Django 3.2 onwards. Every answer is
+one line of JSON between the sentinels that flagsnap chose for this run, since projects print banners and logs on the
+same stream.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def load_executor(connection: Any, recorded: Set[Key]) -> MigrationExecutor:
     """An executor whose graph is resolved for the recorded state.
 
     Where a squashed migration's replaced ones lie on both sides of the recorded state, they are wanted one by one.
-    MigrationLoader.build_graph keeps them so when only some of them are applied, and decides from nothing else; so it is
-    shown the recorded ones as applied. (`replace_migrations=False` would keep both forms in the graph at once.)
+    MigrationLoader.build_graph keeps them so when only some of them are applied, and decides from nothing else; so it
+    is shown the recorded ones as applied. (`replace_migrations=False` would keep both forms in the graph at once.)
     """
     disk = MigrationLoader(connection, load=False)
     disk.load_disk()
@@ -140,7 +141,8 @@ def full_plan(executor: MigrationExecutor) -> List[Any]:
     return [migration for migration, _ in executor.migration_plan(leaves, clean_start=True)]
 
 
-# --- the graph ---------------------------------------------------------------------------------------------------------
+# --- the graph
+# ---------------------------------------------------------------------------------------------------------
 
 
 def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
@@ -217,7 +219,8 @@ def is_empty(function: Any) -> bool:
     return code is not None and not code.co_names and len(code.co_code) == len(nothing.__code__.co_code)
 
 
-# --- what migrations do to the schema, for the assessment of losses ------------------------------------------------------
+# --- what migrations do to the schema, for the assessment of losses
+# ------------------------------------------------------
 
 
 def effects(
@@ -253,23 +256,11 @@ def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> 
         for created in tables(connection, after(operation, app, state), app, operation.name):
             yield {"effect": "create_table", "table": created}
     elif isinstance(operation, (operations.RenameModel, operations.AlterModelTable)):
-        old_name = getattr(operation, "old_name", None) or operation.name
-        new_name = getattr(operation, "new_name", None) or operation.name
-        old_tables = tables(connection, state, app, old_name)
-        for old, new in zip(old_tables, tables(connection, after(operation, app, state), app, new_name)):
-            if old != new:
-                yield {"effect": "rename_table", "table": old, "to": new}
+        for effect in renamed_model(connection, app, operation, state):
+            yield effect
     elif isinstance(operation, operations.RenameField):
-        model = model_of(state, app, operation.model_name)
-        field = model.fields[operation.old_name]
-        old_column, new_column = column(field, operation.old_name), column(field, operation.new_name)
-        if old_column and old_column != new_column:
-            yield {
-                "effect": "rename_column",
-                "table": table(connection, model),
-                "column": old_column,
-                "to": new_column,
-            }
+        for effect in renamed_field(connection, app, operation, state):
+            yield effect
     elif isinstance(operation, operations.AddField):
         added = column(operation.field, operation.name)
         for created in set(tables(connection, after(operation, app, state), app, operation.model_name)) - set(
@@ -283,6 +274,31 @@ def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> 
                 "column": added,
                 "default": default_literal(connection, operation.field, operation.name),
             }
+
+
+def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of RenameModel and AlterModelTable."""
+    old_name = getattr(operation, "old_name", None) or operation.name
+    new_name = getattr(operation, "new_name", None) or operation.name
+    changed = after(operation, app, state)
+    old = table(connection, model_of(state, app, old_name))
+    new = table(connection, model_of(changed, app, new_name))
+    if old != new:
+        yield {"effect": "rename_table", "table": old, "to": new}
+    for effect in renamed_joins(connection, state, changed, (app, old_name.lower()), (app, new_name.lower())):
+        yield effect
+
+
+def renamed_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of RenameField."""
+    old, new = operation.old_name, operation.new_name
+    model = model_of(state, app, operation.model_name)
+    old_column, new_column = (column(model.fields[old], name) for name in (old, new))
+    if old_column and old_column != new_column:
+        yield {"effect": "rename_column", "table": table(connection, model), "column": old_column, "to": new_column}
+    key = (app, operation.model_name.lower())
+    for effect in renamed_joins(connection, state, after(operation, app, state), key + (old,), key + (new,)):
+        yield effect
 
 
 def after(operation: Any, app: str, state: Any) -> Any:
@@ -315,6 +331,41 @@ def tables(connection: Any, state: Any, app: str, name: str) -> List[str]:
     return [own] + [str(each) for each in many]
 
 
+def joins(connection: Any, state: Any) -> Dict[Tuple[str, str, str], List[str]]:
+    """The tables of many-to-many fields, with both of their columns, by app, model and field.
+
+    Named as by create_many_to_many_intermediary_model.
+    """
+    found = {}
+    for (app, name), model in state.models.items():
+        for field_name, field in model.fields.items():
+            if not field.many_to_many or field.remote_field.through is not None:
+                continue
+            own = field.db_table or "%s_%s" % (table(connection, model), field_name)
+            target = getattr(field.remote_field.model, "__name__", field.remote_field.model).split(".")[-1].lower()
+            source, target = (name, target) if target not in ("self", name) else ("from_" + name, "to_" + name)
+            found[app, name, field_name] = [
+                str(truncate_name(own, connection.ops.max_name_length())),
+                source + "_id",
+                target + "_id",
+            ]
+    return found
+
+
+def renamed_joins(
+    connection: Any, state: Any, changed: Any, old: Tuple[str, ...], new: Tuple[str, ...]
+) -> Iterator[Dict[str, Any]]:
+    """What becomes of the tables of many-to-many fields when `old`, a model or a field, is renamed to `new`."""
+    now = joins(connection, changed)
+    for key, (old_table, *old_columns) in joins(connection, state).items():
+        new_table, *new_columns = now[new + key[len(old) :] if key[: len(old)] == old else key]
+        if old_table != new_table:
+            yield {"effect": "rename_table", "table": old_table, "to": new_table}
+        for old_column, new_column in zip(old_columns, new_columns):
+            if old_column != new_column:
+                yield {"effect": "rename_column", "table": new_table, "column": old_column, "to": new_column}
+
+
 def column(field: Any, name: str) -> Optional[str]:
     """A field's column, None if it has none."""
     bound = field.clone()
@@ -336,7 +387,8 @@ def default_literal(connection: Any, field: Any, name: str) -> Optional[str]:
         return None
 
 
-# --- unapplying ----------------------------------------------------------------------------------------------------------
+# --- unapplying
+# ----------------------------------------------------------------------------------------------------------
 
 
 class Unapply:
@@ -375,9 +427,10 @@ class Unapply:
     def states_before(self, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]) -> Dict[Key, Any]:
         """The project's state before each migration that is to be unapplied.
 
-        Nothing that stays depends on what goes, so all that stays comes first, and models are rendered once, behind it.
-        MigrationExecutor._migrate_all_backwards goes by the order of the plan and renders anew for every operation behind
-        the first that goes: on a real Flagsmith that takes ten times as long, and gives the same models.
+        Nothing that stays depends on what goes, so all that stays comes first, and models are rendered once, behind
+        it. MigrationExecutor._migrate_all_backwards goes by the order of the plan and renders anew for every
+        operation behind the first that goes: on a real Flagsmith that takes ten times as long, and gives the same
+        models.
         """
         state = ProjectState(real_apps=executor.loader.unmigrated_apps)
         for migration in plan:

@@ -1,7 +1,8 @@
 """A Django project that can be asked and told through its `manage.py`.
 
-The probe is sent to `manage.py shell -c` on standard input: `-c` waits for slow starts, and there is no limit on length.
-The time limit is on silence, not on the whole: a real Flagsmith takes seconds to start, and an unapply may take long.
+The probe is sent to `manage.py shell -c` on standard input: `-c` waits for slow starts, and there is no limit on
+length. The time limit is on silence, not on the whole: a real Flagsmith takes seconds to start, and an unapply may
+take long.
 """
 
 import contextlib

@@ -78,7 +78,7 @@ class Run:
         """Standard error."""
         from rich.console import Console
 
-        return Console(stderr=True)
+        return Console(stderr=True, markup=False, emoji=False)
 
     @cached_property
     def progress(self) -> Progress:
@@ -98,4 +98,4 @@ class Run:
 
             from flagsnap.report.text import print_result
 
-            print_result(Console(highlight=False), result)
+            print_result(Console(highlight=False, markup=False, emoji=False), result)

@@ -58,7 +58,7 @@ def find_clients(server_major: int, pg_bin: Path | None) -> Clients:
 
     UsageError names both versions and the package to install.
     """
-    found = sorted(set(_found(pg_bin)), key=lambda clients: clients.major)
+    found = sorted(_found(pg_bin), key=lambda clients: clients.major)
     for clients in found:
         if clients.major >= server_major:
             return clients

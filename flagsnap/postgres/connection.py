@@ -1,7 +1,7 @@
 """Where the database is, and connections to it.
 
-libpq takes the address apart (`psycopg.conninfo`), so URLs and keyword strings, escapes and `sslmode` mean what they mean
-to psql. Passwords reach child programs through libpq's environment variables, never through their arguments.
+libpq takes the address apart (`psycopg.conninfo`), so URLs and keyword strings, escapes and `sslmode` mean what they
+mean to psql. Passwords reach child programs through libpq's environment variables, never through their arguments.
 """
 
 import re
@@ -63,7 +63,7 @@ class Address:
         return f"{parameters['dbname']} on {host}:{parameters.get('port') or 5432}"
 
     def environment(self) -> Mapping[str, str]:
-        """libpq's environment variables for this address, for child programs.
+        """The environment variables by which libpq is told of this address, for child programs.
 
         The variable of each parameter is libpq's own list (PQconninfoParse); a parameter without one is left to
         `arguments`, except secrets, which are never put there.
@@ -82,10 +82,14 @@ class Address:
             **{
                 option.keyword.decode(): option.val.decode()
                 for option in options
-                if option.envvar is None and option.val is not None and option.dispchar != _SECRET
+                if option.envvar is None and option.val is not None and not _is_secret(option)
             },
             dbname=self.database,
         )
+
+
+def _is_secret(option: pq.ConninfoOption) -> bool:
+    return option.dispchar == _SECRET or option.keyword.startswith(b"scram_")
 
 
 @contextmanager

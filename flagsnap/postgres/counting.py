@@ -27,12 +27,12 @@ def _condition(question: Question, column: str) -> sql.Composable:
     quoted = sql.Identifier(column)
     if question.fits is not None:
         return sql.SQL(unfit_condition(quoted.as_string(), question.fits))
-    if question.default is None:
+    if question.default is None or question.type is None:
         return sql.SQL("{} IS NOT NULL").format(quoted)
-    # As text, because types such as json know no equality; cast to the column's own type first by the CASE, so that
-    # 'f' and false are one value. The default is SQL, from the catalog or from the project's own schema editor.
-    default = sql.SQL(question.default)
-    return sql.SQL("{0}::text IS DISTINCT FROM (CASE WHEN false THEN {0} ELSE {1} END)::text").format(quoted, default)
+    # As text, because types such as json know no equality; the default as a value of the column's type, so that 'f' is
+    # false and 1.5 is 1.500. It is SQL, from the catalog or from the project's own schema editor, and so is the type.
+    default = sql.SQL("({})::{}").format(sql.SQL(question.default), sql.SQL(question.type))
+    return sql.SQL("{}::text IS DISTINCT FROM {}::text").format(quoted, default)
 
 
 def written(connection: Connection, recorded: tuple[TableRows, ...]) -> tuple[Written, ...]:

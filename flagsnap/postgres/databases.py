@@ -1,8 +1,9 @@
 """Databases as a whole: created, swapped, dropped.
 
-Names that flagsnap makes say what the database is: `<live>_flagsnap_scratch_<time>` is a scratch database, which is dropped
-by whoever finds it while holding the lock; `<live>_flagsnap_retired_<time>` is the live database that a restore has replaced.
-The name is all that is remembered: CREATE DATABASE cannot run in a transaction, so nothing else could be set with it.
+Names that flagsnap makes say what the database is: `<live>_flagsnap_scratch_<time>` is a scratch database, which is
+dropped by whoever finds it while holding the lock; `<live>_flagsnap_retired_<time>` is the live database that a
+restore has replaced. The name is all that is remembered: CREATE DATABASE cannot run in a transaction, so nothing else
+could be set with it.
 """
 
 import hashlib
@@ -102,8 +103,8 @@ def _options(properties: DatabaseProperties, version: int) -> Iterator[sql.Compo
 def apply_properties(connection: Connection, name: str, properties: DatabaseProperties) -> tuple[str, ...]:
     """Give a database the recorded settings, grants, comment and connection limit.
 
-    Gives back what the role may not set, in words. Grants first: while they are missing, nobody but the owner may connect
-    where the recorded ones say so.
+    Gives back what the role may not set, in words. Grants first: while they are missing, nobody but the owner may
+    connect where the recorded ones say so.
     """
     refused: list[str] = []
     for statement, what in _property_statements(sql.Identifier(name), properties):
@@ -166,9 +167,9 @@ def drop(connection: Connection, name: str) -> None:
 def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
     """Rename databases in one transaction, ending the sessions of those that have any.
 
-    This is the commit point of a restore and of an undo. The rename takes a lock that makes new connections wait, then
-    waits up to five seconds for the present ones to end (CountOtherDBBackends); meanwhile a second connection ends them.
-    FlagsnapError if sessions cannot be ended; nothing is renamed then.
+    This is the commit point of a restore and of an undo. The rename takes a lock that makes new connections wait,
+    then waits up to five seconds for the present ones to end (CountOtherDBBackends); meanwhile a second connection
+    ends them. FlagsnapError if sessions cannot be ended; nothing is renamed then.
     """
     busy = [old for old, _ in renames]
     for attempt in range(1, _RENAME_ATTEMPTS + 1):
@@ -211,8 +212,8 @@ def _ending_sessions(address: Address, maintenance_name: str, databases: Sequenc
 def terminate_sessions(connection: Connection, databases: Sequence[str]) -> None:
     """End the sessions of databases, as far as this role may.
 
-    A superuser's session can only be ended by a superuser (PostgreSQL, "Server Signaling Functions"); asking for it would
-    fail the statement for all the others too.
+    A superuser's session can only be ended by a superuser (PostgreSQL, "Server Signaling Functions"); asking for it
+    would fail the statement for all the others too.
     """
     connection.execute(
         """

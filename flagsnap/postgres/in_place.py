@@ -1,7 +1,7 @@
 """Restoring within a database, for roles that may not create one: old objects move to schemas of their own.
 
-`ALTER … SET SCHEMA` takes a table's indexes, constraints, triggers and owned sequences along, and whatever refers to it by
-OID goes on doing so. What belongs to an extension stays where it is, so that restored objects find it there.
+`ALTER … SET SCHEMA` takes a table's indexes, constraints, triggers and owned sequences along, and whatever refers to
+it by OID goes on doing so. What belongs to an extension stays where it is, so that restored objects find it there.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _MOVABLE: tuple[tuple[str, str], ...] = (
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname = ANY(%(schemas)s)
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-                          AND d.deptype IN ('e', 'i'))
+                          AND d.deptype = 'e')
         """,
     ),
     (
@@ -49,7 +49,7 @@ _MOVABLE: tuple[tuple[str, str], ...] = (
         """
         SELECT n.nspname, CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, format('%%I.%%I', n.nspname, t.typname)
         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-        WHERE t.typtype IN ('e', 'd', 'r') AND n.nspname = ANY(%(schemas)s)
+        WHERE t.typtype IN ('e', 'd') AND n.nspname = ANY(%(schemas)s)
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
                           AND d.deptype = 'e')
         """,
@@ -153,9 +153,24 @@ def move_objects(connection: Connection, targets: Mapping[str, str]) -> Iterator
             yield f"ALTER {kind} {name} SET SCHEMA {_text(sql.Identifier(targets[schema]))}"
 
 
-def has_large_objects(connection: Connection) -> bool:
-    """Whether the database holds large objects, which belong to no schema and cannot be moved aside."""
-    return connection.execute("SELECT FROM pg_largeobject_metadata LIMIT 1").fetchone() is not None
+def unmovable(connection: Connection) -> str:
+    """What cannot be moved aside, in words; empty if everything can.
+
+    Large objects belong to no schema; the constructors of a range type belong to the superuser, whoever made it.
+    """
+    if connection.execute("SELECT FROM pg_largeobject_metadata LIMIT 1").fetchone() is not None:
+        return "large objects"
+    row = connection.execute(
+        """
+        SELECT format('the range type %%I.%%I', n.nspname, t.typname) FROM pg_range r
+        JOIN pg_type t ON t.oid = r.rngtypid JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE n.nspname = ANY(%s)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
+                          AND d.deptype = 'e')
+        """,
+        (user_schemas(connection),),
+    ).fetchone()
+    return str(row[0]) if row else ""
 
 
 def read_extensions(connection: Connection) -> set[str]:

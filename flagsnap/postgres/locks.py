@@ -1,9 +1,9 @@
 """One run at a time: advisory locks.
 
-Advisory locks are local to a database (PostgreSQL, "Explicit Locking"). Every run holds one on the live database; a run
-that may swap it, which ends all of its sessions, holds another on the maintenance database. Both are held by a transaction
-that stays open, not by the session, so that they also work behind a pooler in transaction mode. In READ COMMITTED such a
-transaction holds no snapshot between statements, so it keeps nothing from being vacuumed.
+Advisory locks are local to a database (PostgreSQL, "Explicit Locking"). Every run holds one on the live database; a
+run that may swap it, which ends all of its sessions, holds another on the maintenance database. Both are held by a
+transaction that stays open, not by the session, so that they also work behind a pooler in transaction mode. In READ
+COMMITTED such a transaction holds no snapshot between statements, so it keeps nothing from being vacuumed.
 """
 
 import hashlib

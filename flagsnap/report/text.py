@@ -73,11 +73,12 @@ def _(result: SnapshotShown) -> list[RenderableType]:
         "deploy id": manifest.deploy_id,
         "captured": moment(manifest.captured_at),
         "labels": " ".join(f"{name}={value}" for name, value in manifest.labels.items()),
-        "database": f"{recorded.name}, {size(recorded.bytes)}, PostgreSQL {recorded.server_major}, {recorded.properties.encoding}",
+        "database": f"{recorded.name}, {size(recorded.bytes)}, PostgreSQL {recorded.server_major}",
         "migrations": f"{len(recorded.migrations)}, the last {_last(recorded.applied_set)}",
         "tables": f"{len(recorded.tables)} with {sum(table.rows for table in recorded.tables):,} rows",
         "fingerprint": recorded.fingerprint,
-        "dump": f"{size(dump.bytes)} in {len(dump.files)} files, {dump.compression}, pg_dump {dump.tool_version}, {dump.seconds:.1f} s",
+        "dump": f"{size(dump.bytes)} in {len(dump.files)} files, {dump.compression}, {dump.seconds:.1f} s",
+        "pg_dump": dump.tool_version,
         "restore point": recorded.restore_point or "",
         "WAL position": recorded.wal_position or "",
     }
@@ -154,7 +155,7 @@ def _plan(plan: Plan) -> Iterator[RenderableType]:
     yield Text(f"back to the state before deploy {plan.to}, captured {moment(plan.captured_at)}", style="bold")
     yield Text(_verdict(plan))
     if plan.refused:
-        yield Text(f"refused: {plan.refused}", style="red")
+        yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
     for each in plan.closed:
         yield Text(f"{each.route} is closed: {each.reason}")
     for route in dict.fromkeys((plan.route, "unapply", "restore")):

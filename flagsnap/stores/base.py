@@ -1,8 +1,8 @@
 """A store: where snapshots are kept. Five verbs; what they promise is written here once, for every kind of store.
 
-`begin` and the draft's `publish` are the only way to a snapshot. A draft is invisible until it is published, all at once;
-a draft whose process has died is nothing but waste, and `sweep` removes it. Verbs do not retry: a store that needs it
-retries inside.
+`begin` and the draft's `publish` are the only way to a snapshot. A draft is invisible until it is published, all at
+once; a draft whose process has died is nothing but waste, and `sweep` removes it. Verbs do not retry: a store that
+needs it retries inside.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Draft(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where pg_dump writes: on the same machine, with nothing in it yet. Paths below it are the snapshot's paths."""
+        """Where pg_dump writes: on this machine, with nothing in it yet. Paths below it are the snapshot's paths."""
 
     def add(self, path: str) -> None:
         """Take over the finished file `folder/path`: when this returns, the store has it safely.

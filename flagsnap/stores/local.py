@@ -3,9 +3,9 @@
     <store>/<deploy-id>/…             a published snapshot
     <store>/.drafts/<deploy-id>~…/…   one that is being made, or was when its process died
 
-A draft is published by renaming its folder, so the snapshot appears all at once with its manifest in it; rename(2) refuses
-where the target is a folder with content. Each draft is locked (flock) by the process that makes it; a draft whose lock can
-be had is dead. Everything is synced before the rename, and the folder that holds the name after it.
+A draft is published by renaming its folder, so the snapshot appears all at once with its manifest in it; rename(2)
+refuses where the target is a folder with content. Each draft is locked (flock) by the process that makes it; a draft
+whose lock can be had is dead. Everything is synced before the rename, and the folder that holds the name after it.
 """
 
 import errno
@@ -187,10 +187,7 @@ def _worded(root: Path) -> Iterator[None]:
             "give this user a folder that it may write to",
         ) from error
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        hint = (
-            "free space there, and run the same command again"
-            if full
-            else "check what --store (FLAGSNAP_STORE) names, and its disk"
-        )
+        hint = "check what --store (FLAGSNAP_STORE) names, and its disk"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            hint = "free space there, and run the same command again"
         raise FlagsnapError(f"the store {root} failed: {(error.strerror or str(error)).lower()}", hint) from error

@@ -119,6 +119,7 @@ def test_made_up_names() -> None:
         "(NOT (a AND b) AND c)",
         "(a AND (b OR c))",
         "((a OR b) AND (c OR d))",
+        "((a AND b) IS TRUE AND c)",
         "(a = ANY (b AND c) AND d)",
         "((a AND b) AND c OR d)",
         "(x = '((a AND b) AND c)  (ARRAY[1])::text[]'::text AND (\"y  AND z\" OR b))",

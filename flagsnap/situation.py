@@ -1,0 +1,195 @@
+"""The situation in which a rollback is decided: what was recorded, what is live, what the project says, what it costs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from flagsnap.bridge.project import Description, Project
+from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
+from flagsnap.loss import Loss, TableKey, behavioural, made_by_no_migration, structural, written_since
+from flagsnap.migrations import Resolution, SetDifference, difference, resolve
+from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
+from flagsnap.postgres import counting, databases
+from flagsnap.postgres.connection import Address, Connection
+from flagsnap.postgres.facts import LiveState, ServerFacts
+from flagsnap.progress import Progress
+from flagsnap.restore import Source
+from flagsnap.snapshot import Manifest, RecordedDatabase
+from flagsnap.stores.snapshots import Snapshots
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RollbackRequest:
+    """What to go back to, and how.
+
+    Attributes:
+        manifest: the snapshot.
+        project: None if no project was named.
+        moved: the snapshot may be of another server or database name: the database has moved.
+    """
+
+    address: Address
+    snapshots: Snapshots
+    manifest: Manifest
+    project: Project | None
+    strategy: Strategy
+    on_loss: OnLoss
+    jobs: int
+    pg_bin: Path | None
+    lock_timeout: float
+    in_place: bool = False
+    moved: bool = False
+
+    @property
+    def source(self) -> Source:
+        """What a restore needs."""
+        return Source(self.snapshots, self.manifest, self.jobs, self.pg_bin)
+
+    @property
+    def recorded(self) -> RecordedDatabase:
+        """The recorded state."""
+        return self.manifest.database
+
+
+@dataclass(frozen=True)
+class Live:
+    """The live database: a connection that works, and what was read of it."""
+
+    worker: Connection
+    server: ServerFacts
+    state: LiveState
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that can be asked before the decision; `live` is None if the live database is gone.
+
+    `maintenance` is a connection to the maintenance database, None if the role may not have one.
+    """
+
+    request: RollbackRequest
+    maintenance: Connection | None
+    live: Live | None
+    progress: Progress
+
+    def facts(self, strategy: Strategy) -> Facts:
+        """Gather all facts; the project is not asked if only a restore is wanted."""
+        request, recorded = self.request, self.request.recorded
+        if self.live is None:
+            return Facts(
+                to=request.manifest.deploy_id,
+                captured_at=request.manifest.captured_at,
+                migrations=None,
+                schema_equal=False,
+                resolution=None,
+                project_problem=None,
+                restore_problem=self._restore_problem(),
+                losses=(),
+            )
+        migrations = difference(recorded.applied_set, tuple(row.migration for row in self.live.state.applied))
+        answer = _Answer()
+        if not migrations.none and strategy != "restore":
+            with self.progress.task("ask the project"):
+                answer = self._ask(migrations, strategy)
+        kept = self._kept(migrations, answer)
+        catalog = self.live.state.catalog.without_tables(kept)
+        schema_equal = recorded.schema_catalog.fingerprint == catalog.fingerprint
+        losses: tuple[Loss, ...] = ()
+        if not (migrations.none and schema_equal):
+            losses = tuple(self._losses(answer))
+        return Facts(
+            to=request.manifest.deploy_id,
+            captured_at=request.manifest.captured_at,
+            migrations=migrations,
+            schema_equal=schema_equal,
+            resolution=answer.resolution,
+            project_problem=answer.problem,
+            restore_problem=self._restore_problem(),
+            losses=losses,
+            kept=kept,
+            has_recorded_table=recorded.has_migrations_table,
+        )
+
+    def _restore_problem(self) -> tuple[str, str] | None:
+        if self.request.in_place:
+            gone = "the live database does not exist, so nothing can be restored in place"
+            return (gone, "leave out --in-place") if self.live is None else None
+        if self.maintenance is None:
+            return (
+                "it needs a connection to the database postgres or template1 of the server",
+                "let the role connect to one of them, or restore with --in-place",
+            )
+        if not databases.can_create(self.maintenance):
+            return (
+                f"the role {self.maintenance.info.user} may not create databases",
+                "--in-place restores within the live database; or give the role CREATEDB",
+            )
+        return None
+
+    def _ask(self, migrations: SetDifference, strategy: Strategy) -> "_Answer":
+        request, live = self.request, there(self.live)
+        if request.project is None:
+            return _Answer()
+        recorded = request.recorded.applied_set
+        try:
+            description = request.project.describe(recorded)
+        except (BridgeFailed, UsageError) as problem:
+            if strategy == "unapply":
+                raise
+            return _Answer(problem=problem)
+        _refuse_other_project(description, live.server)
+        return _Answer(description, resolve(recorded, migrations, description.graph))
+
+    def _kept(self, migrations: SetDifference, answer: "_Answer") -> tuple[TableKey, ...]:
+        if answer.description is None and not migrations.none:
+            return ()
+        recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
+        return made_by_no_migration(recorded, live, answer.description.effects if answer.description else ())
+
+    def _losses(self, answer: "_Answer") -> Iterator[Loss]:
+        live, recorded = there(self.live), self.request.recorded
+        with live.worker.transaction():
+            live.worker.execute("SET LOCAL statement_timeout = 0")
+            if answer.description and answer.resolution:
+                rows = {(table.schema_name, table.table): table.rows for table in recorded.tables}
+                effects = answer.description.effects
+                for question in structural(recorded.schema_catalog, live.state.catalog, effects, rows):
+                    loss = counting.answer(live.worker, question)
+                    if loss.rows:
+                        yield loss
+                yield from behavioural(steps_of(answer.description.graph.nodes, answer.resolution))
+            yield from written_since(counting.written(live.worker, recorded.tables))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the project said, or why it did not."""
+
+    description: Description | None = None
+    resolution: Resolution | None = None
+    problem: FlagsnapError | None = None
+
+
+def _refuse_other_project(description: Description, server: ServerFacts) -> None:
+    """UsageError if the project works on another database than flagsnap."""
+    same_server = None in (description.system_identifier, server.system_identifier) or (
+        description.system_identifier == server.system_identifier
+    )
+    if description.database == server.database and same_server:
+        return
+    raise UsageError(
+        f"the project is connected to the database {description.database}"
+        + ("" if same_server else " of another server")
+        + f", flagsnap to {server.database}",
+        "--manage and --database-url must lead to the same database",
+    )
+
+
+def there(value: T | None) -> T:
+    """What the plan has made sure of."""
+    if value is None:
+        raise FlagsnapError("the plan does not fit the database")
+    return value

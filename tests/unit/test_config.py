@@ -1,0 +1,109 @@
+"""Settings: which source wins, and what is refused."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flagsnap.config import Settings, load_settings
+from flagsnap.errors import UsageError
+
+NOTHING: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults() -> None:
+    assert load_settings(NOTHING, NOTHING, None) == Settings(
+        database_url="", store="", manage="", jobs=0, pg_bin=None, silence=120.0, lock_timeout=10.0
+    )
+
+
+@pytest.mark.parametrize(("option", "variable", "file"), list(itertools.product([True, False], repeat=3)))
+def test_option_then_environment_then_file_then_default(option: bool, variable: bool, file: bool) -> None:
+    if file:
+        Path("flagsnap.toml").write_text('store = "from file"\n')
+    found = load_settings(
+        {"store": "from option" if option else None},
+        {"FLAGSNAP_STORE": "from environment"} if variable else {},
+        None,
+    )
+    expected = (option and "from option") or (variable and "from environment") or (file and "from file") or ""
+    assert found.store == expected
+
+
+def test_each_setting_comes_from_each_source() -> None:
+    content = {"store": "s", "manage": "m", "jobs": 3, "silence": 4.5, "lock_timeout": 0, "database_url": "u"}
+    Path("other.toml").write_text("".join(f"{name} = {value!r}\n" for name, value in content.items()))
+    environment = {f"FLAGSNAP_{name.upper()}": str(value) for name, value in content.items()}
+    expected = Settings(**content)  # type: ignore[arg-type]
+    assert load_settings(NOTHING, NOTHING, Path("other.toml")) == expected
+    assert load_settings(NOTHING, environment, None) == expected
+    assert load_settings(content, NOTHING, None) == expected
+
+
+def test_database_url_of_the_application_counts_behind_our_own() -> None:
+    both = {"DATABASE_URL": "theirs", "FLAGSNAP_DATABASE_URL": "ours"}
+    assert load_settings(NOTHING, both, None).database_url == "ours"
+    assert load_settings(NOTHING, {"DATABASE_URL": "theirs"}, None).database_url == "theirs"
+    Path("flagsnap.toml").write_text('database_url = "file"')
+    assert load_settings(NOTHING, {"DATABASE_URL": "theirs"}, None).database_url == "theirs"
+
+
+def test_an_empty_variable_is_none() -> None:
+    Path("flagsnap.toml").write_text('store = "file"')
+    assert load_settings(NOTHING, {"FLAGSNAP_STORE": ""}, None).store == "file"
+    assert load_settings(NOTHING, {"FLAGSNAP_DATABASE_URL": "", "DATABASE_URL": "x"}, None).database_url == "x"
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ('stroe = "x"', "the file f.toml has an unknown setting stroe", "did you mean store?"),
+        ('lock-timeout = "x"', "the file f.toml has an unknown setting lock-timeout", "did you mean lock_timeout?"),
+        ("[flagsnap]\n", "the file f.toml has an unknown setting flagsnap", ""),
+        ("store = ", "the file f.toml is not TOML", ""),
+        ('jobs = "many"', "jobs cannot be 'many'", ""),
+        ("jobs = -1", "jobs cannot be -1", ""),
+        ("silence = 0", "silence cannot be 0", ""),
+        ("lock_timeout = [1]", "lock-timeout cannot be [1]", ""),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(content: str, message: str, hint: str) -> None:
+    Path("f.toml").write_text(content)
+    with pytest.raises(UsageError) as refused:
+        load_settings(NOTHING, NOTHING, Path("f.toml"))
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert hint in refused.value.hint
+
+
+def test_a_file_that_was_named_must_be_there() -> None:
+    with pytest.raises(UsageError, match="the file gone.toml cannot be read: no such file or directory"):
+        load_settings(NOTHING, NOTHING, Path("gone.toml"))
+    Path("bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="is not TOML"):
+        load_settings(NOTHING, NOTHING, Path("bytes.toml"))
+
+
+def test_the_password_is_not_in_the_repr() -> None:
+    assert "sesame" not in repr(Settings(database_url="postgresql://u:sesame@h/d"))
+
+
+def test_what_is_needed_and_missing_is_named_with_its_variable() -> None:
+    with pytest.raises(UsageError, match="no database URL was given") as refused:
+        Settings().need_database()
+    assert "FLAGSNAP_DATABASE_URL" in refused.value.hint
+    with pytest.raises(UsageError, match="no store was given") as refused:
+        Settings().need_store()
+    assert "FLAGSNAP_STORE" in refused.value.hint
+    assert Settings(store="x").need_store() == "x"
+
+
+def test_workers() -> None:
+    assert Settings(jobs=5).workers == 5
+    assert 2 <= Settings().workers <= 8

@@ -1,0 +1,123 @@
+"""Children: real programs that are verbose, silent, killed, or not there."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flagsnap.errors import ChildFailed, UsageError
+from flagsnap.process import TAIL_LINES, Child, Command, pump, run
+
+
+def python(program: str, **env: str) -> Command:
+    return Command((sys.executable, "-c", program), env=env)
+
+
+def test_run_gives_back_the_output() -> None:
+    assert run(python("print('größer')")) == "größer\n"
+
+
+def test_arguments_meet_no_shell(tmp_path: Path) -> None:
+    dangerous = f"; touch {tmp_path}/made $HOME `id` $(id) *"
+    assert run(Command((sys.executable, "-c", "import sys; print(sys.argv[1])", dangerous))) == dangerous + "\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_is_added_and_kept_out_of_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTER", "1")
+    command = python("import os; print(os.environ['OUTER'], os.environ['PGPASSWORD'])", PGPASSWORD="sesame")
+    assert run(command) == "1 sesame\n"
+    assert "sesame" not in repr(command)
+
+
+def test_both_pipes_are_drained() -> None:
+    megabyte = "for s in (sys.stderr, sys.stdout):\n for _ in range(1024): s.write('x' * 1023 + '\\n')\n s.flush()"
+    lines: list[str] = []
+    output = run(python(f"import sys\n{megabyte}"), lines.append)
+    assert len(output) == 1 << 20
+    assert len(lines) == 1024
+
+
+def test_a_failure_tells_the_code_and_the_last_words() -> None:
+    program = "import sys\nfor n in range(50): print('line', n, file=sys.stderr)\nsys.exit(3)"
+    with pytest.raises(ChildFailed) as failed:
+        run(python(program))
+    assert failed.value.code == 3
+    assert failed.value.program == Path(sys.executable).name
+    assert failed.value.tail.splitlines() == [f"line {number}" for number in range(50 - TAIL_LINES, 50)]
+    assert "ended with exit code 3: line 49" in str(failed.value)
+
+
+def test_a_child_that_was_killed_says_so() -> None:
+    with pytest.raises(ChildFailed, match="was killed by signal 9"):
+        run(python("import os; os.kill(os.getpid(), 9)"))
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot run /no/such/program: No such file or directory"):
+        run(Command(("/no/such/program",)))
+    (tmp_path / "data").write_text("not a program")
+    with pytest.raises(UsageError, match="Permission denied"):
+        run(Command((str(tmp_path / "data"),)))
+
+
+def test_leaving_the_block_ends_the_child_and_what_it_started(tmp_path: Path) -> None:
+    grandchild = "import time, pathlib, os; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    pid_file = tmp_path / "pid"
+    with Child(Command((sys.executable, "-c", program), folder=tmp_path)) as child:
+        while not (pid_file.exists() and pid_file.read_text()):
+            time.sleep(0.01)
+    assert not _is_alive(child.pid)
+    assert not _is_alive(int(pid_file.read_text()))
+
+
+def test_lines_come_while_the_child_runs_and_bytes_that_are_no_text_are_replaced() -> None:
+    program = "import sys, time\nsys.stdout.buffer.write(b'one \\xff\\n'); sys.stdout.flush(); time.sleep(60)"
+    with Child(python(program)) as child:
+        lines = child.lines(silence=20)
+        assert next(lines) == "one \N{REPLACEMENT CHARACTER}\n"
+
+
+def test_silence_is_noticed() -> None:
+    with Child(python("import time; time.sleep(60)")) as child, pytest.raises(TimeoutError):
+        next(child.lines(silence=0.1))
+
+
+def test_writing_to_a_child_that_has_ended() -> None:
+    program = "import sys; sys.stdin.close(); sys.exit('gave up')"
+    with Child(python(program)) as child, pytest.raises(ChildFailed, match="gave up"):
+        while True:
+            child.write(b"x" * 65536)
+
+
+def test_pump_sends_all_between_what_comes_before_and_after(tmp_path: Path) -> None:
+    sink = Command((sys.executable, "-c", "import sys; open('out', 'w').write(sys.stdin.read())"), folder=tmp_path)
+    pump(python("print('x' * 200000)"), sink, "BEGIN;\n", ["COMMIT;\n", "\n"])
+    written = (tmp_path / "out").read_text()
+    assert written == "BEGIN;\n" + "x" * 200000 + "\nCOMMIT;\n\n"
+
+
+def test_pump_never_sends_the_end_when_the_source_failed(tmp_path: Path) -> None:
+    keep = "import sys\nwith open('out', 'w') as f:\n for line in sys.stdin: f.write(line); f.flush()"
+    sink = Command((sys.executable, "-c", keep), folder=tmp_path)
+    with pytest.raises(ChildFailed, match="ended with exit code 4"):
+        pump(python("import sys; print('half'); sys.exit(4)"), sink, "BEGIN;\n", ["COMMIT;\n"])
+    assert "COMMIT" not in (tmp_path / "out").read_text()
+
+
+def test_pump_names_the_sink_when_that_failed() -> None:
+    with pytest.raises(ChildFailed, match="ended with exit code 1: no more"):
+        pump(python("while True: print('x' * 1000)"), python("import sys; sys.exit('no more')"))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Where nobody reaps orphans, the dead stay as zombies.
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
