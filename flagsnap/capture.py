@@ -11,10 +11,11 @@ from flagsnap import __version__
 from flagsnap.dumping import Dumper
 from flagsnap.errors import FlagsnapError, SnapshotExists
 from flagsnap.postgres.clients import find_clients
-from flagsnap.postgres.connection import Address, Connection, connect
+from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.postgres.facts import (
     LiveState,
     ServerFacts,
+    count_cheaply,
     create_restore_point,
     read_current_state,
     read_migrations,
@@ -139,10 +140,8 @@ class _Capture:
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # The transaction waits for pg_dump, and counting may take longer than a request of the application may.
-            connection.execute(
-                "SELECT set_config('idle_in_transaction_session_timeout', '0', true),"
-                " set_config('statement_timeout', '0', true)"
-            )
+            lift_time_limits(connection)
+            count_cheaply(connection)
             lock_in_transaction(connection, server.database)
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             recorded, dump = self._record_and_dump(str(row[0]) if row else "", read_row_tables(connection))
@@ -156,6 +155,8 @@ class _Capture:
             try:
                 dump = self.dumper.dump(snapshot, sizes, self.progress)
             except BaseException:
+                if recorded.done():
+                    recorded.result()  # if that failed, pg_dump has lost its snapshot by it, and this is the cause
                 self.connection.cancel_safe()
                 raise
             return recorded.result(), dump

@@ -35,6 +35,13 @@ class CreatedTable:
 
 
 @dataclass(frozen=True)
+class DroppedTable:
+    """A migration dropped a table."""
+
+    table: str
+
+
+@dataclass(frozen=True)
 class RanSql:
     """A migration ran SQL of the project's own."""
 
@@ -67,7 +74,7 @@ class AddedColumn:
     default: str | None
 
 
-Effect = CreatedTable | RanSql | RenamedTable | RenamedColumn | AddedColumn
+Effect = CreatedTable | DroppedTable | RanSql | RenamedTable | RenamedColumn | AddedColumn
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,28 @@ def made_by_no_migration(recorded: Catalog, live: Catalog, effects: Iterable[Eff
     sql = " ".join(effect.sql for effect in effects if isinstance(effect, RanSql))
     extra = sorted(_tables(live) - set(names.tables.values()))
     return tuple((schema, table) for schema, table in extra if table not in made and table not in sql)
+
+
+def made_before(recorded: Catalog, live: Catalog, effects: Iterable[Effect]) -> tuple[str, ...]:
+    """Tables that the extra migrations create by their code, though they were recorded and nothing new was made.
+
+    The migration is then another form of what had made them (squashed, or moved to another app), or was applied with
+    `--fake`. To unapply it would drop what was recorded.
+    """
+    there = {name for _, name in _tables(recorded)}
+    added = {name for _, name in _tables(live) - _tables(recorded)}
+    found: list[str] = []
+    for effect in effects:
+        if isinstance(effect, CreatedTable):
+            if effect.table in there and effect.table not in added:
+                found.append(effect.table)
+            there.add(effect.table)
+        elif isinstance(effect, DroppedTable):
+            there.discard(effect.table)
+        elif isinstance(effect, RenamedTable):
+            there.discard(effect.table)
+            there.add(effect.to)
+    return tuple(found)
 
 
 def _tables(catalog: Catalog) -> set[TableKey]:

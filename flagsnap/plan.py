@@ -31,6 +31,7 @@ class Facts:
         restore_problem: why a restore is not possible and what to do about it, None if it is.
         losses: of both routes.
         kept: tables that no migration made and that unapplying leaves alone.
+        made_before: recorded tables that the extra migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
     """
 
@@ -43,6 +44,7 @@ class Facts:
     restore_problem: tuple[str, str] | None
     losses: tuple[Loss, ...]
     kept: tuple[TableKey, ...] = ()
+    made_before: tuple[str, ...] = ()
     has_recorded_table: bool = True
 
 
@@ -179,6 +181,11 @@ def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:
             yield str(problem), problem.hint or restore
         return
     yield from _against_resolution(facts.resolution, restore)
+    if facts.made_before:
+        yield (
+            f"an extra migration creates {facts.made_before[0]}, which was recorded: unapplying would drop it",
+            restore,
+        )
 
 
 def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, str]]:

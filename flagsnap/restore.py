@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +69,7 @@ def replace_live(
     Gives back the name of the retired database, None if there was no live one. `before_swap` may still refuse.
     """
     retired = None
+    databases.refuse_prepared(worker, [live.database])
     with scratch_database(source, live, worker, progress) as scratch:
         before_swap()
         renames = [(scratch, live.database)]
@@ -90,10 +91,8 @@ def scratch_database(source: Source, live: Address, worker: Connection, progress
         source.manifest.deploy_id, [file.path for file in source.manifest.files]
     ) as folder:
         require_files(folder, source.manifest.files, source.jobs, progress)
-        with translated(live):
-            databases.create(worker, name, source.recorded.properties)
         try:
-            _fill(source, live.to(name), worker, folder / "dumps" / source.recorded.alias, progress)
+            _make(source, live, worker, name, folder / "dumps" / source.recorded.alias, progress)
             for what in databases.apply_properties(worker, name, source.recorded.properties):
                 progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
             prove(source, live.to(name), progress)
@@ -178,6 +177,21 @@ def read_toc(clients: Clients, folder: Path, left_out: Callable[[str], bool], pr
     return kept
 
 
+def _make(source: Source, live: Address, worker: Connection, name: str, folder: Path, progress: Progress) -> None:
+    """Create a database and fill it; with one job where several got in each other's way."""
+    for attempt in (source, replace(source, jobs=1)):
+        with translated(live):
+            databases.drop(worker, name)
+            databases.create(worker, name, source.recorded.properties)
+        try:
+            return _fill(attempt, live.to(name), worker, folder, progress)
+        except ChildFailed as error:
+            # Seen where a table with partitions of partitions is referred to: ATTACH PARTITION against FOREIGN KEY.
+            if "deadlock detected" not in error.tail or attempt.jobs == 1:
+                raise restore_failed(error) from error
+            progress.note("the jobs of pg_restore deadlocked; once more with a single one")
+
+
 def _fill(source: Source, address: Address, worker: Connection, folder: Path, progress: Progress) -> None:
     clients = clients_for(source, worker)
     superuser = worker.info.parameter_status("is_superuser") == "on"
@@ -189,18 +203,15 @@ def _fill(source: Source, address: Address, worker: Connection, folder: Path, pr
         def finished(item: FinishedItem) -> None:
             task.advance(weights.get(item.dump_id, 0))
 
-        try:
-            restore(
-                clients,
-                address,
-                folder,
-                jobs=source.jobs,
-                toc_list=path,
-                server_major=worker.info.server_version // 10000,
-                on_finished=finished,
-            )
-        except ChildFailed as error:
-            raise restore_failed(error) from error
+        restore(
+            clients,
+            address,
+            folder,
+            jobs=source.jobs,
+            toc_list=path,
+            server_major=worker.info.server_version // 10000,
+            on_finished=finished,
+        )
 
 
 def restore_failed(error: ChildFailed) -> FlagsnapError:

@@ -63,7 +63,7 @@ def _live(request: RollbackRequest, database: str) -> Iterator[Live]:
         wait_for_unapply(worker, database, _ORPHAN_SECONDS)
         server = read_server(worker)
         _refuse_other(request, server.database, server.system_identifier)
-        yield Live(worker, server, read_current_state(worker))
+        yield Live(worker, server, read_current_state(worker, request.lock_timeout))
 
 
 def _refuse_other(request: RollbackRequest, database: str, identifier: str | None) -> None:
@@ -155,7 +155,7 @@ class Rollback:
         with self.progress.task("verify"):
             try:
                 with connect(self.request.address, "verify") as connection:
-                    state = read_current_state(connection)
+                    state = read_current_state(connection, self.request.lock_timeout)
             except FlagsnapError as error:
                 if plan.route is None:
                     raise

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from flagsnap.bridge.project import Description, Project
 from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
-from flagsnap.loss import Loss, TableKey, behavioural, made_by_no_migration, structural, written_since
+from flagsnap.loss import Loss, TableKey, behavioural, made_before, made_by_no_migration, structural, written_since
 from flagsnap.migrations import Resolution, SetDifference, difference, resolve
 from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
 from flagsnap.postgres import counting, databases
 from flagsnap.postgres.connection import Address, Connection
-from flagsnap.postgres.facts import LiveState, ServerFacts
+from flagsnap.postgres.facts import LiveState, ServerFacts, set_lock_timeout
 from flagsnap.progress import Progress
 from flagsnap.restore import Source
 from flagsnap.snapshot import Manifest, RecordedDatabase
@@ -110,6 +110,7 @@ class Situation:
             restore_problem=self._restore_problem(),
             losses=losses,
             kept=kept,
+            made_before=self._made_before(answer),
             has_recorded_table=recorded.has_migrations_table,
         )
 
@@ -149,10 +150,17 @@ class Situation:
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_by_no_migration(recorded, live, answer.description.effects if answer.description else ())
 
+    def _made_before(self, answer: "_Answer") -> tuple[str, ...]:
+        if answer.description is None:
+            return ()
+        recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
+        return made_before(recorded, live, answer.description.effects)
+
     def _losses(self, answer: "_Answer") -> Iterator[Loss]:
         live, recorded = there(self.live), self.request.recorded
         with live.worker.transaction():
             live.worker.execute("SET LOCAL statement_timeout = 0")
+            set_lock_timeout(live.worker, self.request.lock_timeout)
             if answer.description and answer.resolution:
                 rows = {(table.schema_name, table.table): table.rows for table in recorded.tables}
                 effects = answer.description.effects

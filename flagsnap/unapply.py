@@ -29,21 +29,28 @@ class Unapply:
     def run(self, progress: Progress) -> None:
         """Carry the plan out. HalfWay if it failed after a segment was done, else the failure itself."""
         before = self._applied()
+        begun: list[Migration] = []
         try:
             if self.plan.steps:
-                self._unapply(before, progress)
+                self._unapply(before, begun, progress)
             set_bookkeeping_right(self.worker, self.plan, self.recorded)
         except FlagsnapError as error:
             after = self._applied()
-            if after == before:
+            # A migration that is not atomic may have done a part, which its row does not tell.
+            partly = [each for each in begun[-1:] if each in after and each not in self._atomic()]
+            if after == before and not partly:
                 raise
-            done = len(before - after)
+            parts = "".join(f" and {migration} perhaps in part" for migration in partly)
             raise HalfWay(
-                f"stopped half-way: {done} of {len(self.plan.extra)} extra migrations are unapplied; {error}",
-                f"mend the cause and run the same command again, it goes on from there. {error.hint}".strip(),
+                f"stopped half-way: {len(before - after)} of {len(self.plan.extra)} extra migrations are unapplied"
+                f"{parts}; {error}",
+                f"{error.hint or 'mend the cause'}; the same command then goes on from there",
             ) from error
 
-    def _unapply(self, applied: Collection[Migration], progress: Progress) -> None:
+    def _atomic(self) -> set[Migration]:
+        return {migration for step in self.plan.steps if step.atomic for migration in step.migrations}
+
+    def _unapply(self, applied: Collection[Migration], begun: list[Migration], progress: Progress) -> None:
         order = UnapplyOrder(
             database=self.server.database,
             system_identifier=self.server.system_identifier,
@@ -55,11 +62,16 @@ class Unapply:
         )
         total = sum(len(step.migrations) for step in self.plan.steps)
         backends: list[int] = []
+
+        def unapplying_one(migration: Migration) -> None:
+            begun.append(migration)
+            progress.note(f"unapplying {migration}")
+
         with progress.task("prepare", total) as preparing, progress.task("unapply", total) as unapplying:
             listener = UnapplyListener(
                 started=backends.append,
                 prepared=lambda: preparing.advance(1),
-                unapplying=lambda migration: progress.note(f"unapplying {migration}"),
+                unapplying=unapplying_one,
                 committed=unapplying.advance,
             )
             try:

@@ -31,7 +31,7 @@ _FILL = """
     CREATE INDEX ON trait_{number} (identifier);
 """
 TABLES = 8
-BYTES_PER_ROW = 220  # with its indexes
+BYTES_PER_ROW = 125  # with its indexes
 JOBS = 2
 MEMORY_LIMIT = 150e6
 

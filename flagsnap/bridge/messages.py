@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flagsnap.errors import BridgeFailed
-from flagsnap.loss import AddedColumn, CreatedTable, Effect, RanSql, RenamedColumn, RenamedTable
+from flagsnap.loss import AddedColumn, CreatedTable, DroppedTable, Effect, RanSql, RenamedColumn, RenamedTable
 from flagsnap.migrations import Graph, Migration, Node, Operation
 
 Pair = tuple[str, str]
@@ -54,7 +54,7 @@ class Replaced(_Message):
 class EffectMessage(_Message):
     """What an operation does to the schema."""
 
-    effect: Literal["create_table", "rename_table", "rename_column", "add_column", "run_sql"]
+    effect: Literal["create_table", "drop_table", "rename_table", "rename_column", "add_column", "run_sql"]
     table: str = ""
     column: str = ""
     to: str = ""
@@ -162,6 +162,8 @@ def _keys(pairs: tuple[Pair, ...]) -> tuple[Migration, ...]:
 def _effect(message: EffectMessage) -> Effect:
     if message.effect == "create_table":
         return CreatedTable(message.table)
+    if message.effect == "drop_table":
+        return DroppedTable(message.table)
     if message.effect == "run_sql":
         return RanSql(message.sql)
     if message.effect == "rename_table":

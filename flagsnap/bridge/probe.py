@@ -154,6 +154,8 @@ def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
     for migration in plan:  # a squashed migration stands for what it replaces, also before its own row is written
         if keys(migration.replaces) & wanted:
             wanted.add(key_of(migration))
+        elif migration.replaces and keys(migration.replaces) <= recorded:  # and its row alone stands for nothing
+            wanted.discard(key_of(migration))
     graph = executor.loader.graph
     return {
         "nodes": [
@@ -182,8 +184,7 @@ def flat(found: List[Any]) -> Iterator[Any]:
     """The operations that act on the database."""
     for operation in found:
         if isinstance(operation, operations.SeparateDatabaseAndState):
-            for inner in flat(operation.database_operations):
-                yield inner
+            yield from flat(operation.database_operations)
         else:
             yield operation
 
@@ -237,8 +238,7 @@ def effects(
             continue
         left.discard(key_of(migration))
         for operation in migration.operations:
-            for effect in operation_effects(connection, migration.app_label, operation, state):
-                yield effect
+            yield from operation_effects(connection, migration.app_label, operation, state)
             operation.state_forwards(migration.app_label, state)
 
 
@@ -247,33 +247,40 @@ def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> 
     if isinstance(operation, operations.SeparateDatabaseAndState):
         inner_state = state.clone()
         for inner in operation.database_operations:
-            for effect in operation_effects(connection, app, inner, inner_state):
-                yield effect
+            yield from operation_effects(connection, app, inner, inner_state)
             inner.state_forwards(app, inner_state)
     elif isinstance(operation, operations.RunSQL):
         yield {"effect": "run_sql", "sql": str(operation.sql)}
-    elif isinstance(operation, operations.CreateModel):
-        for created in tables(connection, after(operation, app, state), app, operation.name):
-            yield {"effect": "create_table", "table": created}
+    elif isinstance(operation, (operations.CreateModel, operations.DeleteModel)):
+        yield from created_or_deleted_model(connection, app, operation, state)
     elif isinstance(operation, (operations.RenameModel, operations.AlterModelTable)):
-        for effect in renamed_model(connection, app, operation, state):
-            yield effect
+        yield from renamed_model(connection, app, operation, state)
     elif isinstance(operation, operations.RenameField):
-        for effect in renamed_field(connection, app, operation, state):
-            yield effect
+        yield from renamed_field(connection, app, operation, state)
     elif isinstance(operation, operations.AddField):
-        added = column(operation.field, operation.name)
-        for created in set(tables(connection, after(operation, app, state), app, operation.model_name)) - set(
-            tables(connection, state, app, operation.model_name)
-        ):
-            yield {"effect": "create_table", "table": created}
-        if added:
-            yield {
-                "effect": "add_column",
-                "table": table(connection, model_of(state, app, operation.model_name)),
-                "column": added,
-                "default": default_literal(connection, operation.field, operation.name),
-            }
+        yield from added_field(connection, app, operation, state)
+
+
+def created_or_deleted_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of CreateModel and DeleteModel."""
+    creates = isinstance(operation, operations.CreateModel)
+    for each in tables(connection, after(operation, app, state) if creates else state, app, operation.name):
+        yield {"effect": "create_table" if creates else "drop_table", "table": each}
+
+
+def added_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of AddField: a column, or the table of a many-to-many field."""
+    now = tables(connection, after(operation, app, state), app, operation.model_name)
+    for created in set(now) - set(tables(connection, state, app, operation.model_name)):
+        yield {"effect": "create_table", "table": created}
+    added = column(operation.field, operation.name)
+    if added:
+        yield {
+            "effect": "add_column",
+            "table": table(connection, model_of(state, app, operation.model_name)),
+            "column": added,
+            "default": default_literal(connection, operation.field, operation.name),
+        }
 
 
 def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
@@ -285,8 +292,7 @@ def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Iter
     new = table(connection, model_of(changed, app, new_name))
     if old != new:
         yield {"effect": "rename_table", "table": old, "to": new}
-    for effect in renamed_joins(connection, state, changed, (app, old_name.lower()), (app, new_name.lower())):
-        yield effect
+    yield from renamed_joins(connection, state, changed, (app, old_name.lower()), (app, new_name.lower()))
 
 
 def renamed_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
@@ -297,8 +303,7 @@ def renamed_field(connection: Any, app: str, operation: Any, state: Any) -> Iter
     if old_column and old_column != new_column:
         yield {"effect": "rename_column", "table": table(connection, model), "column": old_column, "to": new_column}
     key = (app, operation.model_name.lower())
-    for effect in renamed_joins(connection, state, after(operation, app, state), key + (old,), key + (new,)):
-        yield effect
+    yield from renamed_joins(connection, state, after(operation, app, state), (*key, old), (*key, new))
 
 
 def after(operation: Any, app: str, state: Any) -> Any:
@@ -331,12 +336,12 @@ def tables(connection: Any, state: Any, app: str, name: str) -> List[str]:
     return [own] + [str(each) for each in many]
 
 
-def joins(connection: Any, state: Any) -> Dict[Tuple[str, str, str], List[str]]:
+def joins(connection: Any, state: Any) -> Dict[Tuple[str, ...], List[str]]:
     """The tables of many-to-many fields, with both of their columns, by app, model and field.
 
     Named as by create_many_to_many_intermediary_model.
     """
-    found = {}
+    found: Dict[Tuple[str, ...], List[str]] = {}
     for (app, name), model in state.models.items():
         for field_name, field in model.fields.items():
             if not field.many_to_many or field.remote_field.through is not None:

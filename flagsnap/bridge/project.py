@@ -29,6 +29,7 @@ from flagsnap.migrations import Graph, Migration, Segment
 from flagsnap.process import Child, Command
 
 _BOOTSTRAP = "import sys; exec(sys.stdin.read(), globals())"
+_MANAGE_HINT = 'for example --manage "python manage.py"'
 _START_HINT = "check --manage (FLAGSNAP_MANAGE) by running it with `check`; the application's environment must be set"
 
 
@@ -60,9 +61,12 @@ class Project:
 
     def __init__(self, manage: str, silence: float, alias: str = "default") -> None:
         """`silence` is the number of seconds without a word after which the project counts as dead."""
-        self._manage = tuple(shlex.split(manage))
+        try:
+            self._manage = tuple(shlex.split(manage))
+        except ValueError as error:
+            raise UsageError(f"--manage cannot be read: {str(error).lower()}", _MANAGE_HINT) from error
         if not self._manage:
-            raise UsageError("--manage is empty", 'for example --manage "python manage.py"')
+            raise UsageError("--manage is empty", _MANAGE_HINT)
         self._silence = silence
         self._alias = alias
 
@@ -110,11 +114,17 @@ class Project:
             sentinels, action, alias=self._alias, **content
         )
         command = Command((*self._manage, "shell", "-v", "0", "-c", _BOOTSTRAP), env={"PYTHONUNBUFFERED": "1"})
-        with Child(command) as child:
+        with self._started(command) as child:
             with contextlib.suppress(ChildFailed):  # it ended before it read all; how, comes from `_messages`
                 child.write(source.encode())
             child.close_input()
             yield from self._messages(child, sentinels)
+
+    def _started(self, command: Command) -> Child:
+        try:
+            return Child(command)
+        except UsageError as error:
+            raise UsageError(str(error), _START_HINT) from error
 
     def _messages(self, child: Child, sentinels: Sentinels) -> Iterator[Message]:
         try:
@@ -155,5 +165,7 @@ def _failure(message: Failed) -> FlagsnapError:
         return FlagsnapError(message.error, "run the same command again; it plans anew")
     if message.kind == "usage":
         return UsageError(message.error, "--manage and --database-url must lead to the same database")
-    hint = "another session holds a lock; end it, or raise --lock-timeout" if "lock timeout" in message.error else ""
+    hint = "mend the cause and run it again; or --strategy restore takes the snapshot instead"
+    if "lock timeout" in message.error:
+        hint = "another session holds a lock; end it, or raise --lock-timeout"
     return BridgeFailed(f"the project failed: {message.error}", hint)

@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run.options["json"] = "--json" in words or None
     try:
         code = app(words, prog_name="flagsnap", standalone_mode=False, obj=run)
+        if code == Interrupted.exit_code:  # all that typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
     except FlagsnapError as error:
         code = _fail(run, error)
     except TyperException as error:
@@ -79,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1  # the reader of our output has gone
     except Exception as error:  # noqa: BLE001  # the boundary: nothing of ours may end in a traceback
         unexpected = FlagsnapError(
-            f"unexpected {type(error).__name__}: {error}", "this is a defect: report it with the output of --traceback"
+            f"unexpected {type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            "this is a defect: report it with the output of --traceback",
         )
         code = _fail(run, unexpected, error)
     sys.exit(code if isinstance(code, int) else 0)

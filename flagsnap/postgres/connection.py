@@ -116,6 +116,19 @@ def connect(address: Address, purpose: str) -> Iterator[Connection]:
             yield connection
 
 
+def lift_time_limits(connection: Connection) -> None:
+    """For the transaction that is open: no limits that were set for the application's requests.
+
+    Not for the session, which behind a pooler becomes somebody else's.
+    """
+    connection.execute(
+        """
+        SELECT set_config(name, '0', true) FROM pg_settings
+        WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+        """
+    )
+
+
 @contextmanager
 def translated(address: Address) -> Iterator[None]:
     """Word psycopg's errors for people."""
@@ -129,7 +142,10 @@ def translated(address: Address) -> Iterator[None]:
             "use the role that owns the application's tables, or a member of it",
         ) from error
     except psycopg.Error as error:
-        raise FlagsnapError(f"PostgreSQL refused: {_first_line(error)}") from error
+        text = _first_line(error)
+        missing_role = isinstance(error, pg_errors.UndefinedObject) and text.startswith("role ")
+        hint = "create the role that it names, and run the same command again" if missing_role else ""
+        raise FlagsnapError(f"PostgreSQL refused: {text}", hint) from error
 
 
 def _connection_failed(address: Address, error: psycopg.OperationalError) -> FlagsnapError:

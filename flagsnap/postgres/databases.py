@@ -25,10 +25,20 @@ from flagsnap.snapshot import DatabaseProperties
 Role = Literal["scratch", "retired"]
 
 MAINTENANCE = ("postgres", "template1")
+_TEMPLATES_TABLESPACE = "pg_default"  # where template0 is; naming it takes a privilege that ordinary roles lack
 _NAME_BYTES = 63  # NAMEDATALEN - 1
 _STAMP = "%Y%m%d%H%M%S%f"
 _RENAME_ATTEMPTS = 3
 _NAME_LISTS = {"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"}
+_NAME = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
+_SESSIONS = """
+    FROM pg_stat_activity session LEFT JOIN pg_roles theirs ON theirs.oid = session.usesysid, pg_roles mine
+    WHERE mine.rolname = current_user AND session.datname = ANY(%s) AND session.pid <> pg_backend_pid()
+"""
+_MAY_END = """
+    (mine.rolsuper OR NOT theirs.rolsuper AND (pg_has_role(mine.oid, theirs.oid, 'MEMBER')
+                                               OR pg_has_role(mine.oid, 'pg_signal_backend', 'MEMBER')))
+"""
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
@@ -97,7 +107,8 @@ def _options(properties: DatabaseProperties, version: int) -> Iterator[sql.Compo
         yield sql.SQL(f"{keyword} {{}}").format(sql.Literal(properties.locale))
     if properties.icu_rules is not None and version >= 160000:
         yield sql.SQL("ICU_RULES {}").format(sql.Literal(properties.icu_rules))
-    yield sql.SQL("TABLESPACE {}").format(sql.Identifier(properties.tablespace))
+    if properties.tablespace != _TEMPLATES_TABLESPACE:
+        yield sql.SQL("TABLESPACE {}").format(sql.Identifier(properties.tablespace))
 
 
 def apply_properties(connection: Connection, name: str, properties: DatabaseProperties) -> tuple[str, ...]:
@@ -153,10 +164,11 @@ def _grant_statements(name: sql.Identifier, properties: DatabaseProperties) -> I
 
 
 def _setting_value(setting: str, value: str) -> sql.Composable:
-    """Settings that hold a list of names are stored as SQL already (GUC_LIST_QUOTE, see pg_dump's dumputils.c)."""
-    if setting.lower() in _NAME_LISTS:
-        return sql.SQL(value.replace('""', "''"))  # an empty list is stored as ""
-    return sql.Literal(value)
+    """Settings that hold a list of names are stored as one string, quoted as in SQL (GUC_LIST_QUOTE, see dumputils.c)."""
+    if setting.lower() not in _NAME_LISTS:
+        return sql.Literal(value)
+    names = (quoted.replace('""', '"') or bare for quoted, bare in _NAME.findall(value))
+    return sql.SQL(", ").join(map(sql.Literal, names))
 
 
 def drop(connection: Connection, name: str) -> None:
@@ -172,21 +184,28 @@ def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, 
     ends them. FlagsnapError if sessions cannot be ended; nothing is renamed then.
     """
     busy = [old for old, _ in renames]
+    refuse_prepared(connection, busy)
     for attempt in range(1, _RENAME_ATTEMPTS + 1):
-        try:
-            with _ending_sessions(address, connection.info.dbname, busy), connection.transaction():
-                for old, new in renames:
-                    connection.execute(
-                        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
-                    )
-        except pg_errors.ObjectInUse as error:
-            if attempt == _RENAME_ATTEMPTS:
-                raise FlagsnapError(
-                    f"sessions of {busy[0]} cannot be ended by this role: {_sessions(connection, busy)}",
-                    "end them, or restore with --in-place, which keeps the database and its sessions",
-                ) from error
-        else:
-            return
+        with _ending_sessions(address, connection.info.dbname, busy):
+            try:
+                return _rename(connection, renames)
+            except pg_errors.ObjectInUse as error:
+                refuse_prepared(connection, busy)
+                staying = _sessions_staying(connection, busy)
+                # Each attempt keeps new connections waiting for five seconds; those that stay will stay.
+                if staying or attempt == _RENAME_ATTEMPTS:
+                    raise FlagsnapError(
+                        f"sessions of {busy[0]} cannot be ended by this role: {staying or 'they come back'}",
+                        "end them, or restore with --in-place, which keeps the database and its sessions",
+                    ) from error
+
+
+def _rename(connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
+    with connection.transaction():
+        for old, new in renames:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
+            )
 
 
 @contextmanager
@@ -215,16 +234,30 @@ def terminate_sessions(connection: Connection, databases: Sequence[str]) -> None
     A superuser's session can only be ended by a superuser (PostgreSQL, "Server Signaling Functions"); asking for it
     would fail the statement for all the others too.
     """
-    connection.execute(
-        """
-        SELECT pg_terminate_backend(session.pid)
-        FROM pg_stat_activity session LEFT JOIN pg_roles theirs ON theirs.oid = session.usesysid, pg_roles mine
-        WHERE mine.rolname = current_user AND session.datname = ANY(%s) AND session.pid <> pg_backend_pid()
-          AND (mine.rolsuper OR NOT theirs.rolsuper AND (pg_has_role(mine.oid, theirs.oid, 'MEMBER')
-                                                        OR pg_has_role(mine.oid, 'pg_signal_backend', 'MEMBER')))
-        """,
+    connection.execute(f"SELECT pg_terminate_backend(session.pid) {_SESSIONS} AND {_MAY_END}", (list(databases),))
+
+
+def _sessions_staying(connection: Connection, databases: Sequence[str]) -> str:
+    """The sessions of other roles that this role may not end, in words; autovacuum's have no role, and go by themselves."""
+    rows = connection.execute(
+        f"SELECT DISTINCT session.usename, coalesce(nullif(session.application_name, ''), '?') {_SESSIONS}"
+        f" AND theirs.oid IS NOT NULL AND NOT {_MAY_END} ORDER BY 1, 2",
         (list(databases),),
-    )
+    ).fetchall()
+    return ", ".join(f"{user} ({application})" for user, application in rows)
+
+
+def refuse_prepared(connection: Connection, databases: Sequence[str]) -> None:
+    """FlagsnapError if a transaction is prepared in one of the databases: PostgreSQL will not rename it then."""
+    row = connection.execute(
+        "SELECT gid, database FROM pg_prepared_xacts WHERE database = ANY(%s) ORDER BY prepared LIMIT 1",
+        (list(databases),),
+    ).fetchone()
+    if row:
+        raise FlagsnapError(
+            f"a transaction is prepared in {row[1]}, which keeps it from being replaced: {row[0]}",
+            "COMMIT PREPARED or ROLLBACK PREPARED ends it; then run the same command again",
+        )
 
 
 def end_backend(connection: Connection, pid: int) -> None:
@@ -239,11 +272,3 @@ def end_backend(connection: Connection, pid: int) -> None:
         # Another role's session; it ends by itself when its process finds that flagsnap is gone.
         return
 
-
-def _sessions(connection: Connection, databases: Sequence[str]) -> str:
-    rows = connection.execute(
-        "SELECT DISTINCT coalesce(usename, backend_type), coalesce(nullif(application_name, ''), '?')"
-        " FROM pg_stat_activity WHERE datname = ANY(%s)",
-        (list(databases),),
-    ).fetchall()
-    return ", ".join(f"{user} ({application})" for user, application in rows) or "prepared transactions"

@@ -13,7 +13,8 @@ from flagsnap.process import Command, run
 TOC = "toc.dat"
 _FINISHED = re.compile(r"finished item (\d+) (TABLE DATA|BLOBS|LARGE OBJECTS) (.*)")
 _UNKNOWN_SETTING = 'unrecognized configuration parameter "transaction_timeout"'
-_IGNORED = re.compile(r"errors ignored on restore: (\d+)")
+_WENT_ON = "errors ignored on restore"
+_ERROR = "pg_restore: error: "
 
 
 @dataclass(frozen=True)
@@ -106,22 +107,25 @@ def restore(
     """Fill an empty database; ChildFailed at the first error of pg_restore.
 
     A pg_restore of 17 or newer begins each session with `SET transaction_timeout`, which a server before 17 does not
-    know. Against such a server it must be let go on after errors; here it fails unless those were the only ones.
+    know. Against such a server it must be let go on after errors; here it fails unless those were the only ones. It counts
+    errors by items when there are several jobs, so its number says nothing.
     """
     tolerant = clients.major >= 17 > server_major
-    unknown_setting = 0
+    errors: list[str] = []
 
     def read(line: str) -> None:
-        nonlocal unknown_setting
-        unknown_setting += _UNKNOWN_SETTING in line
+        if line.startswith(_ERROR) and not (tolerant and _UNKNOWN_SETTING in line):
+            errors.append(line)
         if item := finished_item(line):
             on_finished(item)
 
     try:
         run(restore_command(clients, address, folder, jobs=jobs, toc_list=toc_list, tolerant=tolerant), read)
     except ChildFailed as error:
-        ignored = _IGNORED.search(error.tail)
-        if not (tolerant and ignored and int(ignored[1]) == unknown_setting):
+        if errors:
+            # The tail may hold other lines by now: with several jobs, or with errors that were let pass.
+            raise ChildFailed(error.program, error.code, "\n".join((errors[0], error.tail))) from error
+        if not (tolerant and _WENT_ON in error.tail):
             raise
 
 

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from flagsnap.catalog import Catalog
 from flagsnap.migrations import AppliedMigration
-from flagsnap.postgres.connection import Connection
+from flagsnap.postgres.connection import Connection, lift_time_limits
 from flagsnap.postgres.introspect import read_catalog
 from flagsnap.snapshot import DatabaseProperties, Grant, RoleSetting, TableRows
 
@@ -83,11 +83,21 @@ def read_state(connection: Connection) -> LiveState:
     return LiveState(has_migrations_table=applied is not None, applied=applied or (), catalog=read_catalog(connection))
 
 
-def read_current_state(connection: Connection) -> LiveState:
-    """The same in a transaction of its own, both as of one moment."""
+def read_current_state(connection: Connection, lock_timeout: float = 10.0) -> LiveState:
+    """The same in a transaction of its own, both as of one moment.
+
+    PostgreSQL locks what it prints the definition of, so this waits for whoever is altering a table, if not for ever.
+    """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        set_lock_timeout(connection, lock_timeout)
+        lift_time_limits(connection)
         return read_state(connection)
+
+
+def set_lock_timeout(connection: Connection, seconds: float) -> None:
+    """Bound the wait for locks in the transaction that is open."""
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{int(seconds * 1000)}ms",))
 
 
 def read_migrations(connection: Connection) -> tuple[AppliedMigration, ...] | None:
@@ -118,6 +128,14 @@ def count_rows(connection: Connection, schema: str, table: str) -> int:
     statement = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(schema, table))
     row = connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
+
+
+def count_cheaply(connection: Connection) -> None:
+    """For the transaction that is open: leave the other processors to pg_dump, and do not compile statements.
+
+    To compile a `count(*)` costs more than it saves: twice the time for tables of 150 MB on PostgreSQL 17.
+    """
+    connection.execute("SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off")
 
 
 def read_write_counters(connection: Connection) -> dict[tuple[str, str], tuple[int, int, int]]:

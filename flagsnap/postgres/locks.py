@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flagsnap.errors import Locked
-from flagsnap.postgres.connection import Connection
+from flagsnap.postgres.connection import Connection, lift_time_limits
 
 RUN_KEY = int.from_bytes(b"flagsnap", "big")
 UNAPPLY_KEY = RUN_KEY + 1
@@ -31,7 +31,7 @@ def holding(connection: Connection, database: str, key: int = RUN_KEY) -> Iterat
     """Hold a lock for the length of the block, in a transaction of its own on this connection."""
     with connection.transaction():
         # A rollback may wait for minutes on its children while this transaction is idle.
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        lift_time_limits(connection)
         _take(connection, key, database)
         yield
 

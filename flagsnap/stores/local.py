@@ -164,8 +164,7 @@ def _remove_if_dead(folder: Path) -> bool:
 
 def _make_private(folder: Path) -> None:
     """Create a folder that only its owner may enter: snapshots hold every secret of the application."""
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _sync(path: Path) -> None:

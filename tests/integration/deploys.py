@@ -3,9 +3,10 @@
 Accounts and their total are written in one transaction, so whoever finds them disagreeing has seen half a database.
 """
 
+import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,27 +93,43 @@ def alter_manifest(flagsnap: Flagsnap, **recorded: object) -> Manifest:
     return altered
 
 
-def slow_programs(folder: Path, bin_dir: Path, program: str, argument: str) -> Path:
-    """PostgreSQL's programs, of which one waits a minute once it is done, if it is called with that argument.
+@dataclass(frozen=True)
+class HeldProgram:
+    """PostgreSQL's programs in a folder of their own, one of which does all of its work but does not end until told to.
 
-    It has done all of its work then, but not ended: flagsnap has to wait. The file `waiting` beside it says so.
+    So flagsnap can be found, or killed, at a moment that would pass in no time; `folder` is for FLAGSNAP_PG_BIN.
     """
-    folder.mkdir()
-    for name in ("pg_dump", "pg_restore", "psql"):
-        (folder / name).symlink_to(bin_dir / name)
-    script = folder / program
-    script.unlink()
-    script.write_text(
-        f'#!/bin/sh\ncase "$*" in *{argument}*) ;; *) exec {bin_dir / program} "$@" ;; esac\n'
-        f'{bin_dir / program} "$@" || exit\necho $$ > {folder}/waiting\nexec sleep 60 >&- 2>&-\n'
-    )
-    script.chmod(0o755)
-    return folder
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path, bin_dir: Path, program: str, argument: str) -> "HeldProgram":
+        """Hold `program` when it is called with `argument`."""
+        folder.mkdir()
+        for name in {"pg_dump", "pg_restore", "psql"} - {program}:
+            (folder / name).symlink_to(bin_dir / name)
+        script = folder / program
+        real = shlex.quote(str(bin_dir / program))
+        script.write_text(
+            f'#!/bin/sh\ncase "$*" in *{argument}*) ;; *) exec {real} "$@" ;; esac\n{real} "$@" || exit\n'
+            f"cd {shlex.quote(str(folder))}; touch waiting\n"
+            # Not for ever: nobody may be left to tell it.
+            "for _ in $(seq 600); do [ -e go ] && exit; sleep 0.05; done\n"
+        )
+        script.chmod(0o755)
+        return cls(folder)
+
+    def wait(self) -> None:
+        """Wait until the program has done its work and is held."""
+        wait_until((self.folder / "waiting").exists)
+
+    def go_on(self) -> None:
+        """Let it end."""
+        (self.folder / "go").touch()
 
 
-def wait_until(happened: object, seconds: float = 20.0) -> None:
-    """Wait until a callable gives something true."""
-    assert callable(happened)
+def wait_until(happened: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something has happened."""
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, "it did not happen"
@@ -143,7 +160,7 @@ class Clients:
 
 
 @contextmanager
-def clients(database: Database, number: int = 6) -> Iterator[Clients]:
+def clients(database: Database, number: int = 5) -> Iterator[Clients]:
     """Clients that write and read without a pause, and come back when they are thrown out."""
     seen = Clients(answers=[[] for _ in range(number)])
     done = threading.Event()
@@ -157,6 +174,7 @@ def clients(database: Database, number: int = 6) -> Iterator[Clients]:
                 if connection.execute(f"SELECT {CONSISTENT}".encode()).fetchall() != [(True,)]:
                     seen.wrong.append("accounts and total disagree")
                 mine.append(time.monotonic())
+                time.sleep(0.002)
 
     def client(number: int) -> None:
         while not done.is_set():

@@ -157,3 +157,21 @@ def test_a_squashed_form_that_no_longer_says_what_it_replaces_is_not_unapplied(
     assert "--strategy restore" in said.hint
     plan = deploys.plan("--on-loss", "accept")
     assert plan["route"] == "restore"
+
+
+def test_an_app_that_was_renamed_by_a_squashed_migration_is_not_unapplied(deploys: Deploys, project: Project) -> None:
+    """As health_check's db did in Flagsmith: the new app's migration replaces the old app's, and later says so no more."""
+    made = create_model("Check", "{'db_table': 'health_check'}", name=TEXT)
+    project.app("health_check_db", {"0001_initial": migration(made)})
+    deploys.capture()
+    del project.apps["health_check_db"]
+    project.app("db", {"0001_initial": migration(made, replaces=[("health_check_db", "0001_initial")])})
+    deploys.deploy()
+    assert ("db", "0001_initial") in project.applied()
+    plan = deploys.plan()
+    assert (plan["route"], names(plan["bookkeeping"])) == ("unapply", ["db.0001_initial"])
+    project.migration("db", "0001_initial", made)
+    deploys.deploy()
+    said = deploys.refused()
+    assert "health_check, which was recorded" in said.error
+    deploys.back("--on-loss", "restore")

@@ -1,0 +1,5 @@
+"""The fixtures of the contract."""
+
+from tests.contract.fix_stores import open_one, store
+
+__all__ = ["open_one", "store"]

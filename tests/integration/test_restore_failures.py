@@ -1,0 +1,145 @@
+"""Restores that fail: the live database goes on serving, its sessions stay connected, no scratch database stays behind."""
+
+import os
+import resource
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flagsnap.catalog import Catalog
+from flagsnap.demo import server as embedded
+from tests.fix_cli import Flagsnap
+from tests.fix_databases import Database
+from tests.fix_servers import PostgresServer
+from tests.integration.deploys import ROLLBACK, alter_manifest, deploy, is_recorded, said
+
+
+@contextmanager
+def untouched(database: Database) -> Iterator[None]:
+    """The live database serves the same session before and after, and has no relatives."""
+    session = database.connect()
+    yield
+    assert session.execute("SELECT count(*) FROM overdraft").fetchall() == [(1,)]
+    assert not is_recorded(database)
+    assert database.relatives() == [database.name]
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "does not have its recorded SHA-256": flip_a_byte,
+    "bytes, not": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "is missing": Path.unlink,
+    "was not recorded": lambda file: file.with_name("9999.dat").touch(),
+}
+
+
+@pytest.mark.parametrize("part", ["toc.dat", "[0-9]*.dat*"])
+@pytest.mark.parametrize("what", DAMAGES)
+def test_damaged_dump(what: str, part: str, database: Database, flagsnap: Flagsnap) -> None:
+    deploy(database, flagsnap)
+    DAMAGES[what](next((flagsnap.store / "v2/dumps/default").glob(part)))
+    with untouched(database):
+        error, hint = said(flagsnap.within(*ROLLBACK, code=5))
+        assert error.startswith("the snapshot is damaged: dumps/default/")
+        assert what in error
+        assert "flagsnap list" in hint
+
+
+def test_manifest_that_is_gone(database: Database, flagsnap: Flagsnap) -> None:
+    deploy(database, flagsnap)
+    (flagsnap.store / "v2/manifest.json").unlink()
+    with untouched(database):
+        error, _ = said(flagsnap.within(*ROLLBACK, code=5))
+        assert error.startswith("no snapshot v2 in ")
+
+
+ROLES = {
+    "of a table": "CREATE TABLE of_role (id int); ALTER TABLE of_role OWNER TO {role}",
+    "of a grant": "GRANT SELECT ON account TO {role}",
+    "of a policy": "CREATE POLICY few ON account TO {role} USING (id < 9)",
+    "of the database": "ALTER DATABASE {name} OWNER TO {role}",
+    "of a setting": "ALTER ROLE {role} IN DATABASE {name} SET work_mem TO '5MB'",
+    "of a grant on the database": "GRANT CREATE ON DATABASE {name} TO {role}",
+}
+
+
+@pytest.mark.parametrize("what", ROLES.values(), ids=ROLES)
+def test_role_that_no_longer_exists(what: str, database: Database, flagsnap: Flagsnap) -> None:
+    role = database.role("gone")
+    deploy(database, flagsnap, what.format(role=role, name=database.name))
+    database.execute(f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}")
+    with untouched(database):
+        error, hint = said(flagsnap.within(*ROLLBACK, code=1))
+        assert f'role "{role}" does not exist' in error
+        assert "create the role" in hint
+    database.role("gone")
+    flagsnap.within(*ROLLBACK)
+    assert is_recorded(database)
+
+
+def test_what_was_restored_is_not_what_was_recorded(database: Database, flagsnap: Flagsnap) -> None:
+    deploy(database, flagsnap)
+    recorded = alter_manifest(flagsnap).database
+    more = tuple(each.model_copy(update={"rows": each.rows + (each.table == "total")}) for each in recorded.tables)
+    less = Catalog(tuple(item for item in recorded.schema_catalog.objects if item.identity.name != "balance"))
+    alter_manifest(flagsnap, tables=more, catalog=less.to_json(), fingerprint=less.fingerprint)
+    with untouched(database):
+        ended = flagsnap.within(*ROLLBACK, code=3)
+        assert "column public.account.balance was not recorded" in ended.err
+        assert "table public.total: 2 rows were recorded, there are 1 rows" in ended.err
+        assert "the live database was not touched" in ended.err
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A server that has room for one copy of a database, not for two; `words` are the operating system's for it."""
+
+    server: PostgresServer
+    options: str
+    words: str
+
+
+@pytest.fixture
+def small_disk(own_server: Callable[..., embedded.Server]) -> Iterator[SmallDisk]:
+    """A tablespace of 48 MB where this user may mount one; elsewhere the server may not make files of over 17 MB."""
+    server = own_server()
+    postgres = PostgresServer(server.major, server.bin_dir, server.url())
+    folder = Path(tempfile.mkdtemp(prefix="flagsnap-disk-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder]
+    mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    try:
+        if mounted:
+            os.chown(folder, server.data.stat().st_uid, -1)
+            Database(postgres, "postgres").execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+            yield SmallDisk(postgres, "TABLESPACE small", "No space left on device")
+        else:
+            postmaster = int((server.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            resource.prlimit(postmaster, resource.RLIMIT_FSIZE, (17 << 20, 17 << 20))
+            yield SmallDisk(postgres, "", "File too large")
+    finally:
+        embedded.stop(server.folder)
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
+        folder.rmdir()
+
+
+def test_full_disk(small_disk: SmallDisk, flagsnap: Flagsnap) -> None:
+    database = Database(small_disk.server, "app")
+    Database(small_disk.server, "postgres").execute(f"CREATE DATABASE app {small_disk.options}")
+    flagsnap.environment["FLAGSNAP_DATABASE_URL"] = database.url
+    deploy(database, flagsnap, "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    with untouched(database):
+        error, hint = said(flagsnap.within(*ROLLBACK, code=1))
+        assert small_disk.words in error
+        assert "free space on the database server" in hint
+    database.close()
