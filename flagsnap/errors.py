@@ -61,7 +61,8 @@ class ChildFailed(FlagsnapError):
 def last_words(tail: str) -> str:
     """The line of a program's standard error that says what went wrong: its first error, else its last line."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return next((line for line in lines if "error:" in line.lower()), lines[-1] if lines else "")
+    errors = (line for line in lines if re.search("(error|fatal):", line, re.IGNORECASE))
+    return next(errors, lines[-1] if lines else "")
 
 
 class BridgeFailed(FlagsnapError):

@@ -74,7 +74,15 @@ class AddedColumn:
     default: str | None
 
 
-Effect = CreatedTable | DroppedTable | RanSql | RenamedTable | RenamedColumn | AddedColumn
+@dataclass(frozen=True)
+class DroppedColumn:
+    """A migration dropped a column."""
+
+    table: str
+    column: str
+
+
+Effect = CreatedTable | DroppedTable | RanSql | RenamedTable | RenamedColumn | AddedColumn | DroppedColumn
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class Question:
     Attributes:
         column: None for all rows of the table.
         default: SQL of the value that is no loss, None for NULL.
-        type: the column's type.
+        type: the column's type in the live database.
         fits: the recorded type, if the question is which values it cannot carry.
     """
 
@@ -207,7 +215,7 @@ def _columns(
             continue
         was, is_now = (str(side.attributes["type"]) for side in (before[column], after[live_name]))
         if not carries(is_now, was):
-            yield Question("type_narrowed", *now, live_name, fits=was)
+            yield Question("type_narrowed", *now, live_name, type=is_now, fits=was)
 
 
 def _default(column: CatalogObject) -> str | None:
@@ -216,9 +224,16 @@ def _default(column: CatalogObject) -> str | None:
     return None if default is None or "nextval(" in str(default) else str(default)
 
 
+_GONE = ""  # the name of nothing
+
+
 @dataclass(frozen=True)
 class _Names:
-    """What recorded tables and columns are called in the live database, and the defaults of added columns there."""
+    """What recorded tables and columns are called in the live database, and the defaults of added columns there.
+
+    A table or column that a migration has dropped is called by no name, even if another one made it anew: its rows or
+    values do not come back.
+    """
 
     tables: dict[TableKey, TableKey]
     columns: dict[tuple[str, str, str], str]
@@ -233,26 +248,30 @@ class _Names:
 
     def _follow(self, recorded: Catalog, effect: Effect) -> None:
         if isinstance(effect, RenamedTable):
-            self._rename_table(effect)
+            self._rename_table(effect.table, effect.to)
+        elif isinstance(effect, DroppedTable):
+            self._rename_table(effect.table, _GONE)
         elif isinstance(effect, RenamedColumn):
-            self._rename_column(recorded, effect)
+            self._rename_column(recorded, effect.table, effect.column, effect.to)
+        elif isinstance(effect, DroppedColumn):
+            self._rename_column(recorded, effect.table, effect.column, _GONE)
         elif isinstance(effect, AddedColumn) and effect.default is not None:
             self.defaults[effect.table, effect.column] = effect.default
 
-    def _rename_table(self, effect: RenamedTable) -> None:
+    def _rename_table(self, old: str, new: str) -> None:
         for key, (schema, table) in self.tables.items():
-            if table == effect.table:
-                self.tables[key] = (schema, effect.to)
-        for table, column in [key for key in self.defaults if key[0] == effect.table]:
-            self.defaults[effect.to, column] = self.defaults.pop((table, column))
+            if table == old:
+                self.tables[key] = (schema, new)
+        for table, column in [key for key in self.defaults if key[0] == old]:
+            self.defaults[new, column] = self.defaults.pop((table, column))
 
-    def _rename_column(self, recorded: Catalog, effect: RenamedColumn) -> None:
+    def _rename_column(self, recorded: Catalog, owner: str, old: str, new: str) -> None:
         for key, (_, table) in self.tables.items():
-            for column in recorded.columns(*key) if table == effect.table else ():
-                if self.columns.get((*key, column), column) == effect.column:
-                    self.columns[*key, column] = effect.to
-        if default := self.defaults.pop((effect.table, effect.column), None):
-            self.defaults[effect.table, effect.to] = default
+            for column in recorded.columns(*key) if table == owner else ():
+                if self.columns.get((*key, column), column) == old:
+                    self.columns[*key, column] = new
+        if default := self.defaults.pop((owner, old), None):
+            self.defaults[owner, new] = default
 
 
 _INTEGERS = {"smallint": 16, "integer": 32, "bigint": 64}
@@ -271,12 +290,12 @@ def carries(from_type: str, to_type: str) -> bool:
     return bool(narrow and wide and narrow[1] and int(narrow[1]) <= int(wide[1]))
 
 
-def unfit_condition(column: str, to_type: str) -> str:
-    """An SQL condition for the values that a type cannot carry; `column` is quoted already.
+def unfit_condition(column: str, from_type: str | None, to_type: str) -> str:
+    """An SQL condition for the values of a type that another cannot carry; `column` is quoted already.
 
     Where no rule is known every value counts.
     """
-    if to_type in _INTEGERS:
+    if from_type in _INTEGERS and to_type in _INTEGERS:
         bits = _INTEGERS[to_type] - 1
         return f"{column}::numeric NOT BETWEEN -(2::numeric ^ {bits}) AND 2::numeric ^ {bits} - 1"
     if (match := _VARCHAR.fullmatch(to_type)) and match[1]:

@@ -102,11 +102,10 @@ def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
     open_routes = [route for route in ROUTES if route not in {each.route for each in closed}]
     route = _choose(open_routes, closed, strategy)
     losses = tuple(loss for loss in facts.losses if loss.route in open_routes)
-    consented = on_loss == "accept" or (on_loss == "restore" and "restore" in open_routes)
-    if on_loss == "restore" and route == "unapply" and _costs(losses, "unapply") and strategy == "auto":
+    if on_loss == "restore" and strategy == "auto" and "restore" in open_routes and _costs(losses, route):
         route = "restore"
     refused = ""
-    if on_loss in {"refuse", "restore"} and _costs(losses, route) and not (consented and route == "restore"):
+    if _costs(losses, route) and (on_loss == "refuse" or (on_loss == "restore" and route == "unapply")):
         refused = "data would be lost, and nobody agreed to it"
     return _plan(facts, route, losses, refused, closed)
 

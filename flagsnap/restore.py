@@ -184,12 +184,14 @@ def _make(source: Source, live: Address, worker: Connection, name: str, folder: 
             databases.drop(worker, name)
             databases.create(worker, name, source.recorded.properties)
         try:
-            return _fill(attempt, live.to(name), worker, folder, progress)
+            _fill(attempt, live.to(name), worker, folder, progress)
         except ChildFailed as error:
             # Seen where a table with partitions of partitions is referred to: ATTACH PARTITION against FOREIGN KEY.
             if "deadlock detected" not in error.tail or attempt.jobs == 1:
                 raise restore_failed(error) from error
             progress.note("the jobs of pg_restore deadlocked; once more with a single one")
+        else:
+            return
 
 
 def _fill(source: Source, address: Address, worker: Connection, folder: Path, progress: Progress) -> None:
@@ -217,7 +219,7 @@ def _fill(source: Source, address: Address, worker: Connection, folder: Path, pr
 def restore_failed(error: ChildFailed) -> FlagsnapError:
     """A failed restore in words."""
     hint = "the live database was not touched"
-    if "No space left" in error.tail:
+    if "No space left" in error.tail or "could not extend file" in error.tail:
         hint += "; free space on the database server, and run the same command again"
     elif "role" in error.tail and "does not exist" in error.tail:
         hint += "; create the role that it names, and run the same command again"

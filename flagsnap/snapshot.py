@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from flagsnap.catalog import Catalog
 from flagsnap.errors import SnapshotDamaged, UsageError
@@ -22,6 +22,7 @@ from flagsnap.migrations import AppliedMigration, Migration
 FORMAT = 1
 MANIFEST = "manifest.json"
 LATEST = "latest"
+_CHOOSE = "choose another snapshot with `flagsnap list`"
 _DEPLOY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -163,9 +164,9 @@ class RecordedDatabase(_Value):
         try:
             catalog = Catalog.from_json(self.catalog)
         except ValueError as error:
-            raise SnapshotDamaged(f"the manifest's catalog cannot be read: {error}") from error
+            raise SnapshotDamaged(f"the manifest's catalog cannot be read: {error}", _CHOOSE) from error
         if catalog.fingerprint != self.fingerprint:
-            raise SnapshotDamaged("the manifest's catalog does not have the manifest's fingerprint")
+            raise SnapshotDamaged("the manifest's catalog does not have the manifest's fingerprint", _CHOOSE)
         return catalog
 
     @property
@@ -210,7 +211,7 @@ class Manifest(_Value):
     captured_at: datetime
     flagsnap_version: str
     labels: Mapping[str, str] = {}
-    databases: tuple[RecordedDatabase, ...]
+    databases: Annotated[tuple[RecordedDatabase, ...], Field(min_length=1)]
 
     @property
     def database(self) -> RecordedDatabase:
@@ -280,9 +281,7 @@ def _parse(raw: bytes, deploy_id: str) -> dict[str, Any]:
 
 
 def _damaged(deploy_id: str, why: str) -> SnapshotDamaged:
-    return SnapshotDamaged(
-        f"the manifest of {deploy_id} is damaged: {why}", "choose another snapshot with `flagsnap list`"
-    )
+    return SnapshotDamaged(f"the manifest of {deploy_id} is damaged: {why}", _CHOOSE)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""flagsnap as a user runs it, with its exit code and both streams: a program of its own, or the same within the test."""
+"""flagsnap as a user runs it, with exit code and both streams: a program of its own, or the same within the test."""
 
 import io
 import json

@@ -1,9 +1,9 @@
 """Deploys of a Django project, and the way back: capture, migrate, rollback, proof.
 
-    deploys.capture()                       what has been written is migrated and captured
-    project.migration("flags", "0002_colour", add_field("Flag", "colour"))
-    deploys.deploy()                        what has been written since is migrated
-    plan = deploys.back()                   by unapplying; the database is what it was, as flagsnap and pg_dump see it
+deploys.capture()                       what has been written is migrated and captured
+project.migration("flags", "0002_colour", add_field("Flag", "colour"))
+deploys.deploy()                        what has been written since is migrated
+plan = deploys.back()                   by unapplying; the database is what it was, as flagsnap and pg_dump see it
 """
 
 import re
@@ -67,7 +67,11 @@ class Deploys:
     def capture(self, deploy_id: str = DEPLOY, *migrate: str) -> None:
         """Write the release, migrate, capture; `migrate` are arguments, such as an app and the name to stop at."""
         self.deploy(*migrate)
-        capture(CaptureRequest(self.address, deploy_id, {}, 2, "fail", self.database.server.bin_dir), self.snapshots, Silent())
+        capture(
+            CaptureRequest(self.address, deploy_id, {}, 2, "fail", self.database.server.bin_dir),
+            self.snapshots,
+            Silent(),
+        )
         self.recorded[deploy_id] = (self.applied(), self.schema())
 
     def deploy(self, *migrate: str) -> None:
@@ -128,7 +132,7 @@ class Deploys:
     def dump(self, *options: str) -> str:
         """All that pg_dump prints of the database."""
         server = self.database.server
-        argv = [server.bin_dir / "pg_dump", "--dbname", server.url(self.database.name), *options]
+        argv = [str(server.bin_dir / "pg_dump"), "--dbname", server.url(self.database.name), *options]
         text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 

@@ -7,6 +7,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ PACKAGE = ROOT / "flagsnap"
 
 MOST_LINES_OF_A_FILE = 350
 MOST_LINES_OF_A_FUNCTION = 60
-LONGER_FILES = {"flagsnap.bridge.probe": 450}  # one file by design: it is sent to the project whole
+LONGER_FILES = {"flagsnap.bridge.probe": 550}  # one file by design: it is sent to the project whole
 
 PURE = frozenset({"errors", "progress", "migrations", "catalog", "snapshot", "loss", "plan", "results"})
-USE_CASES = frozenset({"capture", "dumping", "rollback", "unapply", "restore", "in_place", "verify", "undo"})
+USE_CASES = frozenset(
+    {"capture", "dumping", "situation", "rollback", "unapply", "restore", "in_place", "verify", "undo"}
+)
 
 # Each module or package, below flagsnap, and what it may import of flagsnap beside itself and the pure modules.
 LAYERS: dict[str, frozenset[str]] = {
@@ -117,7 +120,9 @@ def violations(name: str, source: str, known: frozenset[str]) -> list[str]:
         elif rest and each in known and rest[0] not in below | PURE | {own}:
             found.append(f"{name} imports {each}")
     if own in PURE:
-        found += [f"{name} does I/O with {each}" for each in sorted(imported(source) & {"os", "pathlib.Path", "socket"})]
+        found += [
+            f"{name} does I/O with {each}" for each in sorted(imported(source) & {"os", "pathlib.Path", "socket"})
+        ]
     return found
 
 
@@ -127,6 +132,12 @@ KNOWN = frozenset(name for name, _ in modules())
 @pytest.mark.parametrize(("name", "source"), [pytest.param(*each, id=each[0]) for each in modules()])
 def test_imports_run_downwards(name: str, source: str) -> None:
     assert violations(name, source, KNOWN) == []
+
+
+def test_nothing_imports_itself_in_a_circle() -> None:
+    graph = {name: {each for each in imported(source) & KNOWN if each != name} for name, source in modules()}
+    packages = {name for name in KNOWN if any(other.startswith(f"{name}.") for other in KNOWN)}
+    TopologicalSorter({name: below - packages for name, below in graph.items()}).prepare()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +221,9 @@ def test_the_root_holds_what_was_agreed() -> None:
 
 @pytest.mark.parametrize("arguments", [["--version"], ["capture", "--help"]])
 def test_version_and_help_import_nothing_heavy(arguments: list[str]) -> None:
-    program = "import sys\nfrom flagsnap.cli.app import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+    program = (
+        "import sys\nfrom flagsnap.cli.app import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+    )
     program += "sys.stderr.write('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout

@@ -2,13 +2,23 @@
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flagsnap.errors import BridgeFailed
-from flagsnap.loss import AddedColumn, CreatedTable, DroppedTable, Effect, RanSql, RenamedColumn, RenamedTable
+from flagsnap.loss import (
+    AddedColumn,
+    CreatedTable,
+    DroppedColumn,
+    DroppedTable,
+    Effect,
+    RanSql,
+    RenamedColumn,
+    RenamedTable,
+)
 from flagsnap.migrations import Graph, Migration, Node, Operation
 
 Pair = tuple[str, str]
@@ -54,7 +64,9 @@ class Replaced(_Message):
 class EffectMessage(_Message):
     """What an operation does to the schema."""
 
-    effect: Literal["create_table", "drop_table", "rename_table", "rename_column", "add_column", "run_sql"]
+    effect: Literal[
+        "create_table", "drop_table", "rename_table", "rename_column", "add_column", "drop_column", "run_sql"
+    ]
     table: str = ""
     column: str = ""
     to: str = ""
@@ -82,7 +94,7 @@ class GraphMessage(_Message):
 
     def schema_effects(self) -> tuple[Effect, ...]:
         """As values of the domain."""
-        return tuple(_effect(message) for message in self.effects)
+        return tuple(_EFFECTS[message.effect](message) for message in self.effects)
 
 
 class Prepared(_Message):
@@ -159,15 +171,12 @@ def _keys(pairs: tuple[Pair, ...]) -> tuple[Migration, ...]:
     return tuple(Migration(*pair) for pair in pairs)
 
 
-def _effect(message: EffectMessage) -> Effect:
-    if message.effect == "create_table":
-        return CreatedTable(message.table)
-    if message.effect == "drop_table":
-        return DroppedTable(message.table)
-    if message.effect == "run_sql":
-        return RanSql(message.sql)
-    if message.effect == "rename_table":
-        return RenamedTable(message.table, message.to)
-    if message.effect == "rename_column":
-        return RenamedColumn(message.table, message.column, message.to)
-    return AddedColumn(message.table, message.column, message.default)
+_EFFECTS: dict[str, Callable[[EffectMessage], Effect]] = {
+    "create_table": lambda message: CreatedTable(message.table),
+    "drop_table": lambda message: DroppedTable(message.table),
+    "rename_table": lambda message: RenamedTable(message.table, message.to),
+    "rename_column": lambda message: RenamedColumn(message.table, message.column, message.to),
+    "add_column": lambda message: AddedColumn(message.table, message.column, message.default),
+    "drop_column": lambda message: DroppedColumn(message.table, message.column),
+    "run_sql": lambda message: RanSql(message.sql),
+}

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import django
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.utils import truncate_name
 from django.db.migrations import operations
 from django.db.migrations.executor import MigrationExecutor
@@ -142,7 +142,6 @@ def full_plan(executor: MigrationExecutor) -> List[Any]:
 
 
 # --- the graph
-# ---------------------------------------------------------------------------------------------------------
 
 
 def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
@@ -221,7 +220,6 @@ def is_empty(function: Any) -> bool:
 
 
 # --- what migrations do to the schema, for the assessment of losses
-# ------------------------------------------------------
 
 
 def effects(
@@ -259,6 +257,8 @@ def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> 
         yield from renamed_field(connection, app, operation, state)
     elif isinstance(operation, operations.AddField):
         yield from added_field(connection, app, operation, state)
+    elif isinstance(operation, operations.RemoveField):
+        yield from removed_field(connection, app, operation, state)
 
 
 def created_or_deleted_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
@@ -283,10 +283,23 @@ def added_field(connection: Any, app: str, operation: Any, state: Any) -> Iterat
         }
 
 
+def removed_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+    """The effects of RemoveField: a column, or the table of a many-to-many field."""
+    model = model_of(state, app, operation.model_name)
+    removed = column(model.fields[operation.name], operation.name)
+    if removed:
+        yield {"effect": "drop_column", "table": table(connection, model), "column": removed}
+    now = tables(connection, after(operation, app, state), app, operation.model_name)
+    for dropped in set(tables(connection, state, app, operation.model_name)) - set(now):
+        yield {"effect": "drop_table", "table": dropped}
+
+
 def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
     """The effects of RenameModel and AlterModelTable."""
     old_name = getattr(operation, "old_name", None) or operation.name
     new_name = getattr(operation, "new_name", None) or operation.name
+    if not has_table(model_of(state, app, old_name)):
+        return
     changed = after(operation, app, state)
     old = table(connection, model_of(state, app, old_name))
     new = table(connection, model_of(changed, app, new_name))
@@ -324,9 +337,16 @@ def table(connection: Any, model: Any) -> str:
     return str(truncate_name(name, connection.ops.max_name_length()))
 
 
+def has_table(model: Any) -> bool:
+    """Whether migrations make a table for a model: not for a proxy, and not for one that is not managed."""
+    return bool(model.options.get("managed", True)) and not model.options.get("proxy", False)
+
+
 def tables(connection: Any, state: Any, app: str, name: str) -> List[str]:
     """A model's table and those of its many-to-many fields, in the order of the fields."""
     model = model_of(state, app, name)
+    if not has_table(model):
+        return []
     own = table(connection, model)
     many = [
         field.db_table or truncate_name("%s_%s" % (own, field_name), connection.ops.max_name_length())
@@ -344,7 +364,7 @@ def joins(connection: Any, state: Any) -> Dict[Tuple[str, ...], List[str]]:
     found: Dict[Tuple[str, ...], List[str]] = {}
     for (app, name), model in state.models.items():
         for field_name, field in model.fields.items():
-            if not field.many_to_many or field.remote_field.through is not None:
+            if not (has_table(model) and field.many_to_many and field.remote_field.through is None):
                 continue
             own = field.db_table or "%s_%s" % (table(connection, model), field_name)
             target = getattr(field.remote_field.model, "__name__", field.remote_field.model).split(".")[-1].lower()
@@ -393,7 +413,6 @@ def default_literal(connection: Any, field: Any, name: str) -> Optional[str]:
 
 
 # --- unapplying
-# ----------------------------------------------------------------------------------------------------------
 
 
 class Unapply:
@@ -453,6 +472,7 @@ class Unapply:
 
     def prepare(self, scope: str) -> None:
         """Bound the wait for locks, keep other runs out, and see that nothing has moved."""
+        self.watch_the_client(scope)
         with self.connection.cursor() as cursor:
             cursor.execute("SET %s lock_timeout = %d" % (scope, self.request["lock_timeout_ms"]))
             cursor.execute("SET %s application_name = 'flagsnap unapply'" % scope)
@@ -462,6 +482,14 @@ class Unapply:
                     raise Refused("locked", "another run is unapplying migrations")
         if set(MigrationRecorder(self.connection).applied_migrations()) != self.expected:
             raise Refused("moved", "the applied migrations have changed since the plan was made")
+
+    def watch_the_client(self, scope: str) -> None:
+        """Have PostgreSQL end a statement whose client is gone; else it would go on, with all locks, to its end."""
+        try:
+            with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+                cursor.execute("SET %s client_connection_check_interval = 1000" % scope)
+        except DatabaseError:
+            pass  # older than PostgreSQL 14, or on a platform where it cannot; whoever comes next has to wait
 
     def unapply(self, executor: MigrationExecutor, migrations: List[Any], states: Dict[Key, Any]) -> None:
         """Unapply neighbours; inside of a transaction if they are atomic."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flagsnap.cli.run import Run
+from flagsnap.cli.run import YES, Run
 from flagsnap.cli.target import InPlace, Moved, OnLossOption, Strategy, StrategyOption, To, ToRunning, build_request
 from flagsnap.errors import Interrupted
 
@@ -58,13 +58,13 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
 
     print_result(run.console, PlanShown(plan))
     if plan.needs_consent and rollback.request.on_loss == "ask":
-        answer = typer.prompt(f"{plan.route} loses what the table shows: {_choices(plan)}", err=True, default="no")
+        answer = run.ask(f"{plan.route} loses what the table shows: {_choices(plan)}? [no]")
         if answer == "accept":
             return plan
         if answer == "restore" and plan.route == "unapply":
             return rollback.plan(strategy="restore", on_loss="restore")
         raise Interrupted("not agreed; nothing was done")
-    if not typer.confirm("go ahead?", err=True):
+    if run.ask("go ahead? [y/N]") not in YES:
         raise Interrupted("not agreed; nothing was done")
     return plan
 

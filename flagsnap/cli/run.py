@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flagsnap.config import Settings, load_settings
+from flagsnap.errors import Interrupted
 from flagsnap.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from flagsnap.bridge.project import Project
     from flagsnap.postgres.connection import Address
     from flagsnap.stores.snapshots import Snapshots
+
+YES = {"y", "yes"}
 
 
 @dataclass
@@ -42,6 +45,13 @@ class Run:
     def interactive(self) -> bool:
         """Whether there is somebody to ask."""
         return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def ask(self, question: str) -> str:
+        """Ask on standard error (typer's prompts write to standard output too); Interrupted if the input ends."""
+        print(question, end=" ", file=sys.stderr, flush=True)  # noqa: T201
+        if not (answer := sys.stdin.readline()):
+            raise Interrupted("not agreed; nothing was done")
+        return answer.strip().lower()
 
     @cached_property
     def settings(self) -> Settings:

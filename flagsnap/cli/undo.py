@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flagsnap.cli.run import Run
+from flagsnap.cli.run import YES, Run
 from flagsnap.errors import Interrupted
 
 
@@ -15,6 +15,7 @@ def undo(
     from flagsnap.undo import undo as use_case
 
     address = run.address
-    if run.interactive and not yes and not typer.confirm(f"swap {address} with its retired database?", err=True):
+    question = f"swap {address} with its retired database? [y/N]"
+    if run.interactive and not yes and run.ask(question) not in YES:
         raise Interrupted("not agreed; nothing was done")
     run.show(use_case(address, run.progress))

@@ -26,7 +26,7 @@ def _statement(question: Question) -> sql.Composed:
 def _condition(question: Question, column: str) -> sql.Composable:
     quoted = sql.Identifier(column)
     if question.fits is not None:
-        return sql.SQL(unfit_condition(quoted.as_string(), question.fits))
+        return sql.SQL(unfit_condition(quoted.as_string(), question.type, question.fits))
     if question.default is None or question.type is None:
         return sql.SQL("{} IS NOT NULL").format(quoted)
     # As text, because types such as json know no equality; the default as a value of the column's type, so that 'f' is

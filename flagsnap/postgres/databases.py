@@ -164,7 +164,7 @@ def _grant_statements(name: sql.Identifier, properties: DatabaseProperties) -> I
 
 
 def _setting_value(setting: str, value: str) -> sql.Composable:
-    """Settings that hold a list of names are stored as one string, quoted as in SQL (GUC_LIST_QUOTE, see dumputils.c)."""
+    """A list of names is stored as one string with quotes as in SQL (GUC_LIST_QUOTE, see dumputils.c of pg_dump)."""
     if setting.lower() not in _NAME_LISTS:
         return sql.Literal(value)
     names = (quoted.replace('""', '"') or bare for quoted, bare in _NAME.findall(value))
@@ -188,7 +188,7 @@ def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, 
     for attempt in range(1, _RENAME_ATTEMPTS + 1):
         with _ending_sessions(address, connection.info.dbname, busy):
             try:
-                return _rename(connection, renames)
+                _rename(connection, renames)
             except pg_errors.ObjectInUse as error:
                 refuse_prepared(connection, busy)
                 staying = _sessions_staying(connection, busy)
@@ -198,6 +198,8 @@ def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, 
                         f"sessions of {busy[0]} cannot be ended by this role: {staying or 'they come back'}",
                         "end them, or restore with --in-place, which keeps the database and its sessions",
                     ) from error
+            else:
+                return
 
 
 def _rename(connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
@@ -238,7 +240,7 @@ def terminate_sessions(connection: Connection, databases: Sequence[str]) -> None
 
 
 def _sessions_staying(connection: Connection, databases: Sequence[str]) -> str:
-    """The sessions of other roles that this role may not end, in words; autovacuum's have no role, and go by themselves."""
+    """The sessions that this role may not end, in words; those of autovacuum have no role, and go by themselves."""
     rows = connection.execute(
         f"SELECT DISTINCT session.usename, coalesce(nullif(session.application_name, ''), '?') {_SESSIONS}"
         f" AND theirs.oid IS NOT NULL AND NOT {_MAY_END} ORDER BY 1, 2",
@@ -271,4 +273,3 @@ def end_backend(connection: Connection, pid: int) -> None:
     except pg_errors.InsufficientPrivilege:
         # Another role's session; it ends by itself when its process finds that flagsnap is gone.
         return
-

@@ -107,8 +107,8 @@ def restore(
     """Fill an empty database; ChildFailed at the first error of pg_restore.
 
     A pg_restore of 17 or newer begins each session with `SET transaction_timeout`, which a server before 17 does not
-    know. Against such a server it must be let go on after errors; here it fails unless those were the only ones. It counts
-    errors by items when there are several jobs, so its number says nothing.
+    know. Against such a server it must be let go on after errors; here it fails unless those were the only ones. The
+    number of errors that it tells in the end says nothing: with several jobs it counts items.
     """
     tolerant = clients.major >= 17 > server_major
     errors: list[str] = []

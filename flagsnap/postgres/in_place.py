@@ -127,7 +127,7 @@ def move_statements(connection: Connection, targets: Mapping[str, str], gone: Co
 
 
 def return_statements(connection: Connection, back: Mapping[str, str], present: Collection[str]) -> Iterator[str]:
-    """SQL that moves everything from each retired schema to where it came from, which is `present` or comes back whole."""
+    """SQL that moves everything from retired schemas to where it came from, which is `present` or comes back whole."""
     yield from move_objects(connection, {name: original for name, original in back.items() if original in present})
     for name, original in back.items():
         if original in present:

@@ -17,6 +17,8 @@ from flagsnap.postgres.connection import Connection, lift_time_limits
 RUN_KEY = int.from_bytes(b"flagsnap", "big")
 UNAPPLY_KEY = RUN_KEY + 1
 """Held by the probe inside the project while it unapplies: it may outlive the flagsnap that started it."""
+UNAPPLY_SESSION = "flagsnap unapply"
+"""The `application_name` that the probe gives its session."""
 
 _HINT = "wait until the other run has ended; `SELECT pid, application_name FROM pg_stat_activity` shows it"
 
@@ -44,7 +46,7 @@ def key_of(database: str) -> int:
 def wait_for_unapply(connection: Connection, database: str, seconds: float) -> None:
     """Wait until no probe of an earlier, killed run is at work; Locked if one still is after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not _is_free(connection, UNAPPLY_KEY):
+    while not _is_free(connection, UNAPPLY_KEY) or _is_unapplying(connection):
         if time.monotonic() > deadline:
             raise Locked(f"an earlier rollback of {database} is still unapplying migrations", _HINT)
         time.sleep(0.2)
@@ -56,7 +58,19 @@ def _is_free(connection: Connection, key: int) -> bool:
     return bool(row and row[0])
 
 
+def _is_unapplying(connection: Connection) -> bool:
+    """Whether a probe is at work on a migration that is not atomic, which holds no lock."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
+        " AND application_name = %s)",
+        (UNAPPLY_SESSION,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def _take(connection: Connection, key: int, database: str) -> None:
-    row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+    # Without parameters, so that libpq's simple protocol is used: the other one leaves a portal open, and with it a
+    # snapshot, for which every CREATE INDEX CONCURRENTLY of the project would have to wait.
+    row = connection.execute(f"SELECT pg_try_advisory_xact_lock({key:d})".encode()).fetchone()
     if not (row and row[0]):
         raise Locked(f"another flagsnap works on {database}", _HINT)

@@ -40,15 +40,22 @@ def on_a_terminal(flagsnap: Flagsnap, *arguments: str, answers: dict[str, str] |
     """Run it on a terminal, standard output apart; `answers` are typed when their questions appear, in order."""
     terminal = Terminal(*pty.openpty())
     process = subprocess.Popen(
-        [sys.executable, "-m", "flagsnap", *arguments],
+        # The shell opens the terminal as the leader of a session: from then on it is the one whose keys send signals.
+        [
+            "sh",
+            "-c",
+            'exec "$@" <"$0" 2>"$0"',
+            os.ttyname(terminal.slave),
+            sys.executable,
+            "-m",
+            "flagsnap",
+            *arguments,
+        ],
         env={**os.environ, **flagsnap.environment, "TERM": "xterm-256color", **env},
-        stdin=terminal.slave,
-        stderr=terminal.slave,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    os.close(terminal.slave)
     reader = threading.Thread(target=terminal.read)
     reader.start()
     try:
@@ -59,6 +66,7 @@ def on_a_terminal(flagsnap: Flagsnap, *arguments: str, answers: dict[str, str] |
     finally:
         process.kill()
         process.wait()
+        os.close(terminal.slave)
         reader.join()
         os.close(terminal.master)
     return Ended(process.returncode, out, terminal.written.decode())

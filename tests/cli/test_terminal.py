@@ -55,7 +55,9 @@ def test_no_color_means_no_colours(deployed: Flagsnap) -> None:
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "v2"), ("plan", "--to", "v2"), ("verify", "--expect", "v2")])
-def test_without_a_terminal_there_is_no_escape_code_and_tables_fit(deployed: Flagsnap, command: tuple[str, ...]) -> None:
+def test_without_a_terminal_there_is_no_escape_code_and_tables_fit(
+    deployed: Flagsnap, command: tuple[str, ...]
+) -> None:
     ended = deployed(*command, code=None, TERM="xterm-256color")
     assert ESCAPE not in ended.out + ended.err
     first = ended.out.splitlines()[0]

@@ -129,7 +129,7 @@ def test_a_file_in_the_way_is_told(root: Path, below: str) -> None:
     root.write_text("a file")
     store = LocalStore(root / below)
     for verb in (store.deploy_ids, lambda: publish(store, "1.0")):
-        with pytest.raises(FlagsnapError, match="failed: (not a directory|file exists)") as failed:
+        with pytest.raises(FlagsnapError, match=r"failed: (not a directory|file exists)") as failed:
             verb()
         assert "--store" in failed.value.hint
     assert root.read_text() == "a file"

@@ -35,7 +35,7 @@ def publish(store: Store, deploy_id: str, manifest: bytes = b"manifest") -> None
 def test_an_empty_or_missing_store_has_nothing(store: Store) -> None:
     assert list(store.deploy_ids()) == []
     assert list(store.sweep()) == []
-    with pytest.raises(SnapshotMissing, match="no snapshot 1.0"):
+    with pytest.raises(SnapshotMissing, match=r"no snapshot 1.0"):
         store.read("1.0", MANIFEST)
     with pytest.raises(SnapshotMissing), store.checkout("1.0", []):
         pass
@@ -95,7 +95,7 @@ def test_left_without_publishing_nothing_stays(open_one: Opener, error: type[Bas
 
 def test_a_published_snapshot_is_never_replaced(store: Store) -> None:
     publish(store, "1.0", b"first")
-    with pytest.raises(SnapshotExists, match="1.0"):
+    with pytest.raises(SnapshotExists, match=r"1.0"):
         publish(store, "1.0", b"second")
     assert store.read("1.0", MANIFEST) == b"first"
     assert list(store.deploy_ids()) == ["1.0"]

@@ -1,6 +1,5 @@
 """What the tests of `capture` share: a small schema, a dump that is held up, children that are watched."""
 
-import os
 import subprocess
 import threading
 import time
@@ -69,7 +68,7 @@ def restore_plainly(database: Database, dump: Path, user: str | None = None) -> 
             statement = sql.SQL("ALTER DATABASE {} OWNER TO {}")
             administrator.execute(statement.format(sql.Identifier(copy.name), sql.Identifier(user)))
     url = database.server.url(copy.name, user)
-    argv = [database.server.bin_dir / "pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={url}", dump]
+    argv = [str(database.server.bin_dir / "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={url}", str(dump)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return copy.name
@@ -203,9 +202,3 @@ def is_running(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def temporary_folders() -> set[str]:
-    """What flagsnap has in the machine's folder for temporary files."""
-    folder = os.environ.get("TMPDIR", "/tmp")
-    return {name for name in os.listdir(folder) if name.startswith("flagsnap-") and "server" not in name}

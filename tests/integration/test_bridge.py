@@ -75,28 +75,23 @@ def ready(deploys: Deploys) -> Deploys:
     return deploys
 
 
-@pytest.mark.parametrize(
-    ("manner", "words"),
-    [
-        ("die", "was killed by signal 9"),
-        ("exit", "the project ended without an answer"),
-        ("raise", "RuntimeError: SECRET_SETTING is not set"),
-        ("stop stdin", "the project"),
-    ],
-)
-def test_a_project_that_does_not_start(ready: Deploys, manner: str, words: str) -> None:
-    said = ready.refused(code=1, MISBEHAVE=manner)
-    assert words in said.error
-    assert "check --manage" in said.hint
-    plan = ready.flagsnap("plan", "--to", "v2", "--json", MISBEHAVE=manner).json["plan"]
-    assert plan["route"] == "restore"
-    assert words in plan["closed"][0]["reason"]
-
-
-def test_a_project_that_falls_silent_at_the_start(ready: Deploys) -> None:
+def test_a_project_that_does_not_start(ready: Deploys) -> None:
+    manners = {
+        "die": "was killed by signal 9",
+        "exit": "the project ended without an answer",
+        "raise": "RuntimeError: SECRET_SETTING is not set",
+        "stop stdin": "the project",
+    }
+    for manner, words in manners.items():
+        said = ready.refused(code=1, MISBEHAVE=manner)
+        assert words in said.error
+        assert "check --manage" in said.hint
     said = ready.refused("--strategy", "unapply", "--silence", "1", code=1, MISBEHAVE="sleep")
     assert said.error == "the project said nothing for 1 seconds"
     assert "--silence" in said.hint
+    plan = ready.flagsnap("plan", "--to", "v2", "--json", MISBEHAVE="raise").json["plan"]
+    assert plan["route"] == "restore"
+    assert manners["raise"] in plan["closed"][0]["reason"]
 
 
 def test_a_project_that_babbles_on_both_streams(ready: Deploys) -> None:
@@ -115,7 +110,9 @@ def test_a_project_that_dies_in_the_middle_of_a_segment(ready: Deploys, manner: 
 def test_a_project_that_falls_silent_in_the_middle_of_a_segment(ready: Deploys) -> None:
     said = ready.refused("--strategy", "unapply", "--on-loss", "accept", "--silence", "3", code=1, REVERSE="stop")
     assert said.error == "the project said nothing for 3 seconds"
-    query = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    query = (
+        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     assert ready.database.rows(query) == []
     ready.back()
 
@@ -127,24 +124,22 @@ def test_a_project_at_work_is_not_silent(ready: Deploys, manner: str) -> None:
     ready.back("--strategy", "unapply", "--on-loss", "accept", "--silence", "3")
 
 
-@pytest.mark.parametrize(
-    ("manage", "code", "words"),
-    [
+def test_a_command_that_is_no_project(ready: Deploys) -> None:
+    commands = [
         ("/no/such/program manage.py", 2, "cannot run /no/such/program"),
-        ("python 'manage.py", 2, "--manage cannot be read"),
+        ("python 'manage.py", 2, "--manage cannot be read: no closing quotation"),
         (" ", 2, "--manage is empty"),
         (f"{sys.executable} /no/such/manage.py", 1, "/no/such/manage.py"),
         (shlex.join([sys.executable, "-c", "raise SystemExit('no such service: flagsmith')"]), 1, "no such service"),
         ("true", 1, "the project ended without an answer"),
         ("echo", 1, "the project ended without an answer"),
-    ],
-)
-def test_a_command_that_is_no_project(ready: Deploys, manage: str, code: int, words: str) -> None:
-    said = ready.refused(code=code, FLAGSNAP_MANAGE=manage)
-    assert words in said.error
+    ]
+    for manage, code, words in commands:
+        said = ready.refused(code=code, FLAGSNAP_MANAGE=manage)
+        assert words in said.error
 
 
-def test_a_project_on_another_database(ready: Deploys) -> None:
+def test_a_project_on_another_database(ready: Deploys, tmp_path: Path) -> None:
     other = Database(ready.database.server, f"{ready.database.name}_other")
     other.create()
     for options in (["--strategy", "unapply"], []):
@@ -153,22 +148,16 @@ def test_a_project_on_another_database(ready: Deploys) -> None:
             f"the project is connected to the database {other.name}, flagsnap to {ready.database.name}"
         )
         assert "same database" in said.hint
-
-
-def test_a_project_on_another_kind_of_database(ready: Deploys, tmp_path: Path) -> None:
-    database = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite")}}
-    ready.project.install(DATABASES=database)
-    ready.project.write()
-    said = ready.refused()
-    assert said.error == "the project's database is sqlite, not PostgreSQL"
-
-
-def test_a_project_that_cannot_connect(ready: Deploys) -> None:
     role = ready.database.role("app")
     url = ready.database.server.url(ready.database.name, role, "wr0ng")
     said = ready.refused(code=1, DATABASE_URL=url)
     assert "OperationalError" in said.error
     assert "wr0ng" not in said.error + said.hint
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite")}
+    ready.project.install(DATABASES={"default": sqlite})
+    ready.project.write()
+    said = ready.refused()
+    assert said.error == "the project's database is sqlite, not PostgreSQL"
 
 
 def test_a_project_whose_migrations_do_not_fit_together(ready: Deploys, project: Project) -> None:

@@ -1,8 +1,10 @@
 """Capture: what it records and what it stores are one fact, whatever the database holds and does meanwhile."""
 
 import json
+import os
 import random
 import re
+import stat
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
-from tests.fix_servers import ALL_MAJORS
+from tests.fix_servers import ALL_MAJORS, bin_dir_of
 from tests.integration.captures import (
     SCHEMA,
     catalog_of,
@@ -86,7 +88,9 @@ def test_the_dump_alone_gives_the_database_back(flagsnap: Flagsnap, database: Da
 
 def test_what_is_recorded_is_what_is_dumped_while_eight_clients_write(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
-    database.execute("INSERT INTO state (feature_id, value) SELECT 1 + n % 500, md5(n::text) FROM generate_series(1, 80000) n")
+    database.execute(
+        "INSERT INTO state (feature_id, value) SELECT 1 + n % 500, md5(n::text) FROM generate_series(1, 80000) n"
+    )
     stop = threading.Event()
     writers = [threading.Thread(target=_write, args=(database.connect(), number, stop)) for number in range(8)]
     for writer in writers:
@@ -114,7 +118,9 @@ def _write(connection: psycopg.Connection, seed: int, stop: threading.Event) -> 
             made = connection.execute(
                 "INSERT INTO feature (project_id, name) VALUES (%s, 'new') RETURNING id", (project,)
             ).fetchone()
-            connection.execute("INSERT INTO state (feature_id, value) SELECT %s, 'new' FROM generate_series(1, 3)", made)
+            connection.execute(
+                "INSERT INTO state (feature_id, value) SELECT %s, 'new' FROM generate_series(1, 3)", made
+            )
             connection.execute("UPDATE project SET name = name || '.' WHERE id = %s", (project,))
             connection.execute("DELETE FROM state WHERE feature_id = %s", (feature,))
 
@@ -147,7 +153,10 @@ def test_the_same_id_again_is_kept_while_nothing_has_changed(flagsnap: Flagsnap,
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("INSERT INTO django_migrations (app, name) VALUES ('features', '0003_x')", "the applied migrations have changed"),
+        (
+            "INSERT INTO django_migrations (app, name) VALUES ('features', '0003_x')",
+            "the applied migrations have changed",
+        ),
         ("DELETE FROM django_migrations WHERE name = '0002_tag'", "the applied migrations have changed"),
         ("ALTER TABLE feature ADD COLUMN half_run text", "the schema has changed"),
     ],
@@ -247,7 +256,7 @@ def test_a_change_of_a_table_that_is_being_dumped_ends_it_or_waits(flagsnap: Fla
 def test_another_capture_at_the_same_time_is_refused(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
     with held_up(database, flagsnap, "--deploy-id", "v2") as capture:
-        refused = flagsnap.within("capture", "--deploy-id", "v3", code=6)
+        refused = flagsnap("capture", "--deploy-id", "v3", code=6)
         assert f"error: another flagsnap works on {database.name}\n" in refused.err
         assert "hint: wait until the other run has ended" in refused.err
         assert capture.let_go()[0] == 0
@@ -260,7 +269,10 @@ def test_the_password_is_in_no_argument_no_file_and_no_output(flagsnap: Flagsnap
     database.execute(f"ALTER ROLE {role} PASSWORD 'p@ss/w:rd'")
     url = database.server.url(database.name, role, "p@ss/w:rd").replace("p%40ss/w", "p%40ss%2Fw")
     said = []
-    for arguments in (("capture", "--deploy-id", "v2", "-v"), ("restore", "v2", "--into", f"{database.name}_copy", "-v")):
+    for arguments in (
+        ("capture", "--deploy-id", "v2", "-v"),
+        ("restore", "v2", "--into", f"{database.name}_copy", "-v"),
+    ):
         started = flagsnap.start(*arguments, FLAGSNAP_DATABASE_URL=url)
         with ended_afterwards(started) as process, watched(process.pid) as seen:
             code, out, err = outcome(process)
@@ -269,6 +281,29 @@ def test_the_password_is_in_no_argument_no_file_and_no_output(flagsnap: Flagsnap
         said += [out, err, *seen]
     said += [path.read_bytes().decode(errors="replace") for path in flagsnap.store.rglob("*") if path.is_file()]
     assert not [text for text in said if "p@ss/w:rd" in text or "p%40ss" in text]
+
+
+@pytest.mark.parametrize("server", [16], indirect=True)
+def test_a_newer_pg_dump_will_do_and_says_so(database: Database, flagsnap: Flagsnap) -> None:
+    database.execute(SCHEMA)
+    ended = flagsnap.within("capture", "--deploy-id", "v2", "--pg-bin", str(bin_dir_of(18)))
+    told = f"warning: dumping PostgreSQL {database.server.major} with pg_dump 18, for want of its own; "
+    assert f"{told}install postgresql-client-{database.server.major}\n" in ended.err
+    flagsnap.within("restore", "v2", "--into", f"{database.name}_copy", "--pg-bin", str(bin_dir_of(18)))
+    refused = flagsnap.within("restore", "v2", "--into", f"{database.name}_more", code=2)
+    assert "needs pg_dump 18" in refused.err
+
+
+def test_only_the_owner_may_read_what_is_stored(flagsnap: Flagsnap, database: Database) -> None:
+    database.execute(SCHEMA)
+    before = os.umask(0)
+    try:
+        flagsnap.within("capture", "--deploy-id", "v2")
+    finally:
+        os.umask(before)
+    paths = [flagsnap.store, *flagsnap.store.rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}
 
 
 def test_the_manifest_is_json_that_anybody_can_read(flagsnap: Flagsnap, database: Database) -> None:

@@ -107,7 +107,9 @@ def test_a_url_that_cannot_be_read_is_not_repeated(flagsnap: Flagsnap, url: str,
     assert "ses%ame" not in done.stderr
 
 
-def test_a_folder_without_pg_dump_names_version_and_package(flagsnap: Flagsnap, database: Database, tmp_path: Path) -> None:
+def test_a_folder_without_pg_dump_names_version_and_package(
+    flagsnap: Flagsnap, database: Database, tmp_path: Path
+) -> None:
     major = database.server.major
     (tmp_path / "empty").mkdir()
     for folder, found in ((tmp_path / "empty", "none was found"), (bin_dir_of(16), r"only 16\.\d+ was found")):
@@ -163,7 +165,9 @@ def test_a_store_that_may_not_be_read_is_not_an_empty_one(flagsnap: Flagsnap) ->
 
 def test_a_full_disk_while_dumping(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
-    database.execute("INSERT INTO state (feature_id, value) SELECT 1, md5(random()::text) FROM generate_series(1, 90000) n")
+    database.execute(
+        "INSERT INTO state (feature_id, value) SELECT 1, md5(random()::text) FROM generate_series(1, 90000) n"
+    )
     ended = _run_on_a_small_disk(flagsnap, "1m")
     error = "the dump failed: pg_dump ended with exit code 1: pg_dump: error: .*No space left on device"
     assert_clear(ended, 1, error, "free space in the store")
@@ -200,10 +204,14 @@ def test_a_dump_whose_session_is_ended(flagsnap: Flagsnap, database: Database) -
 def test_flagsnaps_own_session_that_is_ended(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
     with held_up(database, flagsnap, "--deploy-id", "v2") as capture:
-        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flagsnap capture'"
-                         f" AND datname = '{database.name}'")
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flagsnap capture'"
+            f" AND datname = '{database.name}'"
+        )
         ended = Ended(*capture.let_go())
-    assert_clear(ended, 1, "no connection to .*: terminating connection due to administrator command", "run the same command")
+    assert_clear(
+        ended, 1, "no connection to .*: terminating connection due to administrator command", "run the same command"
+    )
     assert in_store(flagsnap) == []
 
 
@@ -212,7 +220,9 @@ def test_a_store_that_vanishes_meanwhile(flagsnap: Flagsnap, database: Database)
     with held_up(database, flagsnap, "--deploy-id", "v2") as capture:
         shutil.rmtree(flagsnap.store)
         ended = Ended(*capture.let_go())
-    assert_clear(ended, 1, "(the dump failed: pg_dump ended .*|the store .* failed:) ?.*[Nn]o such file or directory", "")
+    assert_clear(
+        ended, 1, "(the dump failed: pg_dump ended .*|the store .* failed:) ?.*[Nn]o such file or directory", ""
+    )
     assert not flagsnap.store.exists()
 
 
@@ -281,6 +291,8 @@ def _run_on_a_small_disk(flagsnap: Flagsnap, size: str, *more: str) -> Ended:
     flagsnap.store.mkdir()
     store = shlex.quote(str(flagsnap.store))
     capture = shlex.join([sys.executable, "-m", "flagsnap", "capture", "--deploy-id", "v2", *more])
-    script = f"mount -t tmpfs -o size={size} none {store} || exit 99; {capture}; code=$?; find {store} -type f; exit $code"
+    script = (
+        f"mount -t tmpfs -o size={size} none {store} || exit 99; {capture}; code=$?; find {store} -type f; exit $code"
+    )
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     return _run(flagsnap, ["unshare", *as_root, "--mount", "sh", "-c", script])

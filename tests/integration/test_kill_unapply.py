@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.fix_deploys import UNAPPLY, Deploys, names
+from tests.fix_deploys import UNAPPLY, Deploys
 from tests.fix_projects import TEXT, Node, add_field, create_model, migration, run_sql
 
 FIRST: Node = ("flags", "0001_initial")
@@ -43,11 +43,18 @@ def slow(deploys: Deploys) -> Callable[[str], None]:
         last = [sleeps[slow]] if slow in sleeps else []
         project.migration("flags", "0002_colour", add_field("Flag", "colour"), *first, dependencies=[FIRST])
         project.migration(
-            "flags", "0003_index", INDEX, *middle, dependencies=[("flags", "0002_colour")], atomic=False,
+            "flags",
+            "0003_index",
+            INDEX,
+            *middle,
+            dependencies=[("flags", "0002_colour")],
+            atomic=False,
             imports=CONCURRENTLY,
         )
         on: list[Node] = [("flags", "0003_index")]
-        project.migration("flags", "0004_label", *last, add_field("Flag", "label"), dependencies=on, imports=SLEEP_IN_PYTHON)
+        project.migration(
+            "flags", "0004_label", *last, add_field("Flag", "label"), dependencies=on, imports=SLEEP_IN_PYTHON
+        )
         deploys.deploy()
         deploys.database.execute("INSERT INTO flags_flag (name, colour, label) VALUES ('a', 'b', 'c')")
 
@@ -83,9 +90,7 @@ def wait_until(condition: Callable[[], object], running: "subprocess.Popen[str]"
         ("sql in the last segment", ["0001_initial", "0002_colour"]),
     ],
 )
-def test_killed_during_a_reverse(
-    deploys: Deploys, slow: Callable[[str], None], tmp_path: object, moment: str, left: list[str]
-) -> None:
+def test_killed_during_a_reverse(deploys: Deploys, slow: Callable[[str], None], moment: str, left: list[str]) -> None:
     slow(moment)
     marker = deploys.project.folder.parent / "marker"
     deploys.flagsnap.environment["MARKER"] = str(marker)
@@ -104,7 +109,7 @@ def test_killed_during_a_reverse(
     deploys.assert_back()
 
 
-@pytest.mark.parametrize("seconds", [0.2, 0.9, 1.3, 1.7, 2.1])
+@pytest.mark.parametrize("seconds", [0.5, 1.1, 1.7])
 def test_killed_at_any_moment(deploys: Deploys, slow: Callable[[str], None], seconds: float) -> None:
     slow("never")
     deploys.database.execute("UPDATE flags_flag SET colour = '', label = ''")

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from tests.fix_deploys import Deploys, refusal
-from tests.fix_projects import NUMBER, TEXT, Node, Project, add_field, create_model, migration, remove_field, run_sql
+from tests.fix_projects import NUMBER, TEXT, Node, Project, add_field, create_model, remove_field, run_sql
 
 FIRST: list[Node] = [("flags", "0001_initial")]
 TAGS = 'models.ManyToManyField("flags.Tag")'
@@ -114,7 +112,9 @@ def test_tables_and_columns_that_go_or_come_back_empty(deploys: Deploys, project
 
 
 def test_types_that_carry_less(deploys: Deploys, project: Project) -> None:
-    flags(project, count=NUMBER, free=TEXT, code="models.IntegerField(default=0)", same="models.IntegerField(default=0)")
+    flags(
+        project, count=NUMBER, free=TEXT, code="models.IntegerField(default=0)", same="models.IntegerField(default=0)"
+    )
     deploys.capture()
     project.migration(
         "flags",
@@ -123,13 +123,14 @@ def test_types_that_carry_less(deploys: Deploys, project: Project) -> None:
         "migrations.AlterField('Flag', 'free', models.TextField(default=''))",
         "migrations.AlterField('Flag', 'name', models.CharField(max_length=200, default=''))",
         "migrations.AlterField('Flag', 'same', models.SmallIntegerField(default=0))",
+        "migrations.AlterField('Flag', 'code', models.CharField(max_length=9, default=''))",
         dependencies=FIRST,
     )
     deploys.deploy()
     deploys.database.execute(
         """
         INSERT INTO flags_flag (name, count, free, code, same) VALUES
-            (repeat('n', 101), 5000000000, repeat('f', 101), 1, 1),
+            (repeat('n', 101), 5000000000, repeat('f', 101), 'abc', 1),
             (repeat('n', 100), 2147483647, repeat('f', 100), 1, 1),
             (repeat('é', 150), -2147483649, repeat('é', 100), 1, 1)
         """
@@ -138,6 +139,7 @@ def test_types_that_carry_less(deploys: Deploys, project: Project) -> None:
         "public.flags_flag.count": ("type_narrowed", 2),
         "public.flags_flag.free": ("type_narrowed", 1),
         "public.flags_flag.name": ("type_narrowed", 2),
+        "public.flags_flag.code": ("type_narrowed", 3),
     }
 
 
@@ -147,7 +149,11 @@ def test_a_rename_is_no_loss(deploys: Deploys, project: Project) -> None:
     project.migration(
         "flags",
         "0002_group",
-        create_model("Group", flags='models.ManyToManyField("flags.Flag")', main='models.ForeignKey("flags.Flag", models.CASCADE, null=True)'),
+        create_model(
+            "Group",
+            flags='models.ManyToManyField("flags.Flag")',
+            main='models.ForeignKey("flags.Flag", models.CASCADE, null=True)',
+        ),
         dependencies=FIRST,
     )
     deploys.project.write()
@@ -210,33 +216,67 @@ def test_a_table_that_no_migration_made_is_kept(deploys: Deploys, project: Proje
     assert deploys.plan()["route"] is None
 
 
-@pytest.mark.parametrize(
-    ("operation", "counted"),
-    [
-        (NOOP.format(reverse="migrations.RunPython.noop"), True),
-        (NOOP.format(reverse="lambda apps, editor: None"), True),
-        (NOOP.format(reverse="lambda apps, editor: apps.get_model('flags', 'Flag').objects.update(name='y')"), False),
-        ("migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop)", False),
-        ("migrations.RunSQL('UPDATE flags_flag SET name = name', migrations.RunSQL.noop)", True),
-        ("migrations.RunSQL('UPDATE flags_flag SET name = name', '')", True),
-        ("migrations.RunSQL('UPDATE flags_flag SET name = name', [])", True),
-        ("migrations.RunSQL(migrations.RunSQL.noop, migrations.RunSQL.noop)", False),
-        (
-            "migrations.SeparateDatabaseAndState(database_operations=["
-            "migrations.RunSQL('UPDATE flags_flag SET name = name', migrations.RunSQL.noop)])",
-            True,
-        ),
-    ],
-)
-def test_reverse_code_that_does_nothing_is_told(
-    deploys: Deploys, project: Project, operation: str, counted: bool
-) -> None:
+def test_models_that_share_a_table_with_a_recorded_one(deploys: Deploys, project: Project) -> None:
+    """Proxies, models that are not managed, and a model and a field that are deleted and made anew."""
+    flags(project, tags=TAGS)
+    deploys.deploy()
+    fill(deploys, 3)
+    deploys.database.execute("INSERT INTO flags_tag (name) VALUES ('a'), ('b')")
+    deploys.capture()
+    project.migration(
+        "flags",
+        "0002_models",
+        create_model("Unmanaged", "{'managed': False, 'db_table': 'flags_flag'}", name=TEXT),
+        "migrations.CreateModel('Proxy', [], options={'proxy': True}, bases=('flags.flag',))",
+        "migrations.RenameModel('Unmanaged', 'Foreign')",
+        "migrations.RenameModel('Proxy', 'Deputy')",
+        "migrations.DeleteModel('Deputy')",
+        "migrations.DeleteModel('Flag')",
+        create_model("Flag", name=TEXT, tags=TAGS),
+        remove_field("Tag", "name"),
+        add_field("Tag", "name", NUMBER),
+        dependencies=FIRST,
+    )
+    deploys.deploy()
+    fill(deploys)
+    deploys.database.execute("UPDATE flags_tag SET name = 1 WHERE id = 1")
+    plan = deploys.plan("--strategy", "unapply")
+    assert (plan["route"], plan["kept"]) == ("unapply", [])
+    assert {(each["kind"], each["object"], each["rows"]) for each in plan["losses"] if each["route"] == "unapply"} == {
+        ("table_emptied", "public.flags_flag", 3),
+        ("table_dropped", "public.flags_flag", 5),
+        ("column_emptied", "public.flags_tag.name", 2),
+        ("column_dropped", "public.flags_tag.name", 1),
+    }
+    deploys.back()
+
+
+def test_reverse_code_that_does_nothing_is_told(deploys: Deploys, project: Project) -> None:
+    update = "'UPDATE flags_flag SET name = name'"
+    does_nothing = {
+        "noop": NOOP.format(reverse="migrations.RunPython.noop"),
+        "empty": NOOP.format(reverse="lambda apps, editor: None"),
+        "sql_noop": f"migrations.RunSQL({update}, migrations.RunSQL.noop)",
+        "sql_empty": f"migrations.RunSQL({update}, '')",
+        "sql_list": f"migrations.RunSQL({update}, [])",
+        "inside": f"migrations.SeparateDatabaseAndState([migrations.RunSQL({update}, migrations.RunSQL.noop)])",
+    }
+    does_something = {
+        "real": NOOP.format(reverse="lambda apps, editor: apps.get_model('flags', 'Flag').objects.update(name='y')"),
+        "sql": f"migrations.RunSQL({update}, {update})",
+    }
+    nothing_to_do = {
+        "both_noop": "migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop)",
+        "both_sql_noop": "migrations.RunSQL(migrations.RunSQL.noop, migrations.RunSQL.noop)",
+    }
     flags(project)
     deploys.capture()
-    project.migration("flags", "0002_data", operation, dependencies=FIRST)
+    last = FIRST
+    for name, operation in (does_nothing | does_something | nothing_to_do).items():
+        project.migration("flags", name, operation, dependencies=last)
+        last = [("flags", name)]
     deploys.deploy()
-    expected = {"flags.0002_data": ("reverse_does_nothing", None)} if counted else {}
-    assert losses(deploys.plan()) == expected
+    assert losses(deploys.plan()) == {f"flags.{name}": ("reverse_does_nothing", None) for name in does_nothing}
 
 
 def test_consent(deploys: Deploys, project: Project) -> None:
@@ -246,7 +286,12 @@ def test_consent(deploys: Deploys, project: Project) -> None:
     project.migration("flags", "0002_colour", add_field("Flag", "colour"), dependencies=FIRST)
     deploys.deploy()
     deploys.database.execute("INSERT INTO flags_flag (name, colour) VALUES ('new', 'red'), ('newer', '')")
-    for options in ([], ["--on-loss", "ask"], ["--on-loss", "refuse"], ["--strategy", "unapply", "--on-loss", "restore"]):
+    for options in (
+        [],
+        ["--on-loss", "ask"],
+        ["--on-loss", "refuse"],
+        ["--strategy", "unapply", "--on-loss", "restore"],
+    ):
         with deploys.untouched():
             said = refusal(deploys.flagsnap("rollback", "--to", "v2", *options, code=4))
         assert "public.flags_flag.colour (1 row)" in said.error

@@ -4,7 +4,7 @@ import pytest
 
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
-from tests.integration.deploys import RECORDED, deploy, is_recorded, said
+from tests.integration.sample_deploy import RECORDED, deploy, is_recorded, said
 
 
 def test_copy_beside_the_live_database(database: Database, flagsnap: Flagsnap) -> None:

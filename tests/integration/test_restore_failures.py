@@ -1,4 +1,4 @@
-"""Restores that fail: the live database goes on serving, its sessions stay connected, no scratch database stays behind."""
+"""Restores that fail: the live database serves on, its sessions stay connected, no scratch database stays behind."""
 
 import os
 import resource
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from flagsnap.demo import server as embedded
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import PostgresServer
-from tests.integration.deploys import ROLLBACK, alter_manifest, deploy, is_recorded, said
+from tests.integration.sample_deploy import ROLLBACK, alter_manifest, deploy, is_recorded, said
 
 
 @contextmanager
@@ -102,30 +103,32 @@ def test_what_was_restored_is_not_what_was_recorded(database: Database, flagsnap
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """A server that has room for one copy of a database, not for two; `words` are the operating system's for it."""
+    """A server with room for one copy of a database, once it is `filled`, not for two; `words` say so."""
 
     server: PostgresServer
     options: str
     words: str
+    filled: Callable[[], object]
 
 
 @pytest.fixture
 def small_disk(own_server: Callable[..., embedded.Server]) -> Iterator[SmallDisk]:
-    """A tablespace of 48 MB where this user may mount one; elsewhere the server may not make files of over 17 MB."""
+    """A tablespace of 48 MB where this user may mount one; elsewhere a server that may make no more large files."""
     server = own_server()
     postgres = PostgresServer(server.major, server.bin_dir, server.url())
     folder = Path(tempfile.mkdtemp(prefix="flagsnap-disk-"))
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
     try:
         if mounted:
             os.chown(folder, server.data.stat().st_uid, -1)
             Database(postgres, "postgres").execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
-            yield SmallDisk(postgres, "TABLESPACE small", "No space left on device")
+            yield SmallDisk(postgres, "TABLESPACE small", "No space left on device", lambda: None)
         else:
             postmaster = int((server.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            resource.prlimit(postmaster, resource.RLIMIT_FSIZE, (17 << 20, 17 << 20))
-            yield SmallDisk(postgres, "", "File too large")
+            limits = (17 << 20, 17 << 20)
+            filled = partial(resource.prlimit, postmaster, resource.RLIMIT_FSIZE, limits)
+            yield SmallDisk(postgres, "", "File too large", filled)
     finally:
         embedded.stop(server.folder)
         if mounted:
@@ -138,6 +141,7 @@ def test_full_disk(small_disk: SmallDisk, flagsnap: Flagsnap) -> None:
     Database(small_disk.server, "postgres").execute(f"CREATE DATABASE app {small_disk.options}")
     flagsnap.environment["FLAGSNAP_DATABASE_URL"] = database.url
     deploy(database, flagsnap, "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    small_disk.filled()
     with untouched(database):
         error, hint = said(flagsnap.within(*ROLLBACK, code=1))
         assert small_disk.words in error

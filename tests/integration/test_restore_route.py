@@ -9,7 +9,17 @@ from flagsnap.demo import server as embedded
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import ALL_MAJORS, PostgresServer, bin_dir_of
-from tests.integration.deploys import DEPLOY, RECORDED, ROLLBACK, WRITE, deploy, is_recorded, retired, said, scratch
+from tests.integration.sample_deploy import (
+    DEPLOY,
+    RECORDED,
+    ROLLBACK,
+    WRITE,
+    deploy,
+    is_recorded,
+    retired,
+    said,
+    scratch,
+)
 
 
 @pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)
@@ -73,11 +83,11 @@ def test_live_database_that_is_gone_needs_the_right_server(
     database.execute(RECORDED)
     flagsnap.within("capture", "--deploy-id", "v2")
     other = own_server()
-    url = {"FLAGSNAP_DATABASE_URL": other.url(database.name)}
-    error, hint = said(flagsnap.within("rollback", "--to", "v2", code=2, **url))
+    flagsnap.environment["FLAGSNAP_DATABASE_URL"] = other.url(database.name)
+    error, hint = said(flagsnap.within("rollback", "--to", "v2", code=2))
     assert "of another server" in error
     assert "--moved" in hint
-    flagsnap.within("rollback", "--to", "v2", "--moved", **url)
+    flagsnap.within("rollback", "--to", "v2", "--moved")
     assert is_recorded(Database(PostgresServer(other.major, other.bin_dir, other.url()), database.name))
 
 
@@ -106,7 +116,7 @@ def test_errors_of_newer_clients_are_not_swallowed(jobs: str, database: Database
 
 ODD_NAMES = {
     "uppercase and spaces": "{} Flags Of Us",
-    "quotes": "{} \"it's\"",
+    "quotes": '{} "it\'s"',
     "signs": "{} 100%=$HOME;--\\ #?&",
     "letters beyond ASCII": "{}_Fähnchen_⚑",
     "63 bytes": "{}" + "x" * 55,

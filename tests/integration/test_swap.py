@@ -1,4 +1,4 @@
-"""The swap: how the replacement takes the place of the live database, with clients at work and with things in the way."""
+"""The swap: the replacement takes the place of the live database, with clients at work and with things in the way."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +13,7 @@ from flagsnap.postgres.databases import swap
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import PostgresServer
-from tests.integration.deploys import (
+from tests.integration.sample_deploy import (
     CONSISTENT,
     IN_PLACE,
     ROLLBACK,

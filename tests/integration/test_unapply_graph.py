@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.fix_deploys import Deploys, names, steps
-from tests.fix_projects import AUTH, CONTENT_TYPES, NUMBER, TEXT, Node, Project, add_field, create_model, migration
+from tests.fix_projects import AUTH, CONTENT_TYPES, NUMBER, TEXT, Node, Project, add_field, create_model
 from tests.fix_servers import ALL_MAJORS
 
 CONCURRENTLY = "from django.contrib.postgres.operations import AddIndexConcurrently"
@@ -34,25 +34,28 @@ def chain(project: Project, app: str, *names: str) -> None:
         last = [name]
 
 
-@pytest.mark.parametrize(
-    ("recorded", "extra"),
-    [
-        pytest.param(["0001_initial", "0002_left"], ["0002_right", "0003_top"], id="two of one number"),
-        pytest.param(["0001_initial", "0004_gap"], ["0009_wider", "0100_widest"], id="gaps"),
-        pytest.param(["initial", "zebra"], ["aardvark", "2nd_thoughts"], id="names without numbers"),
-        pytest.param(["0002_a", "0003_b"], ["0001_c", "0000_d"], id="numbers that run backwards"),
-        pytest.param([], ["0001_initial", "0002_more"], id="an app that is new"),
-    ],
-)
-def test_names_say_nothing(deploys: Deploys, project: Project, recorded: list[str], extra: list[str]) -> None:
-    chain(project, "users", "0001_initial")
-    chain(project, "flags", *recorded)
+def test_names_say_nothing(deploys: Deploys, project: Project) -> None:
+    apps = {
+        "two_of_one_number": (["0001_initial", "0002_left"], ["0002_right", "0003_top"]),
+        "gaps": (["0001_initial", "0004_gap"], ["0009_wider", "0100_widest"]),
+        "no_numbers": (["initial", "zebra"], ["aardvark", "2nd_thoughts"]),
+        "backwards": (["0002_a", "0003_b"], ["0001_c", "0000_d"]),
+        "new": ([], ["0001_initial", "0002_more"]),
+        "untouched": (["0001_initial", "0009_last"], []),
+    }
+    for app, (recorded, _) in apps.items():
+        chain(project, app, *recorded)
     deploys.capture()
-    chain(project, "flags", *extra)
+    for app, (_, extra) in apps.items():
+        chain(project, app, *extra)
     deploys.deploy()
     plan = deploys.back()
-    assert steps(plan) == [(True, [f"flags.{name}" for name in reversed(extra)])]
-    assert set(names(plan["extra"])) == {f"flags.{name}" for name in extra}
+    ((atomic, unapplied),) = steps(plan)
+    assert atomic
+    for app, (_, extra) in apps.items():
+        of_app = [name for name in unapplied if name.startswith(f"{app}.")]
+        assert of_app == [f"{app}.{name}" for name in reversed(extra)]
+    assert set(names(plan["extra"])) == set(unapplied)
     assert plan["bookkeeping"] == []
 
 
@@ -155,7 +158,10 @@ def test_djangos_own_apps_under_a_user_model_of_the_projects(deploys: Deploys, p
     deploys.capture("v2", "users", "0001")
     assert set(project.applied()) >= {("contenttypes", "0001_initial"), ("users", "0001_initial")}
     project.migration(
-        "users", "0002_age", add_field("User", "age", NUMBER), dependencies=[("users", "0001_initial"), ("auth", "0012_alter_user_first_name_max_length")]
+        "users",
+        "0002_age",
+        add_field("User", "age", NUMBER),
+        dependencies=[("users", "0001_initial"), ("auth", "0012_alter_user_first_name_max_length")],
     )
     deploys.deploy()
     deploys.database.execute("INSERT INTO users_user (username, age) VALUES ('ada', 36)")

@@ -15,7 +15,9 @@ def two_releases(deploys: Deploys, *operations: str) -> None:
     """Capture an app's first migration and deploy a second one."""
     deploys.project.app("flags", {"0001_initial": migration(create_model("Flag", name=TEXT))})
     deploys.capture()
-    deploys.project.migration("flags", "0002_extra", *operations or (add_field("Flag", "colour"),), dependencies=[FIRST])
+    deploys.project.migration(
+        "flags", "0002_extra", *operations or (add_field("Flag", "colour"),), dependencies=[FIRST]
+    )
     deploys.deploy()
 
 
@@ -108,15 +110,17 @@ def test_a_snapshot_of_another_database(deploys: Deploys, project: Project) -> N
     two_releases(deploys)
     database = deploys.database
     moved = Database(database.server, f"{database.name}_moved")
-    database.rows(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}'", "postgres")
+    database.rows(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}'", "postgres"
+    )
     with database.connect("postgres") as connection:
         connection.execute(f'CREATE DATABASE "{moved.name}" TEMPLATE "{database.name}"'.encode())
-    there = {"FLAGSNAP_DATABASE_URL": moved.url, "DATABASE_URL": moved.url}
-    said = deploys.refused(**there)
+    deploys.flagsnap.environment |= {"FLAGSNAP_DATABASE_URL": moved.url, "DATABASE_URL": moved.url}
+    said = deploys.refused()
     assert said.error.startswith(f"snapshot v2 is of the database {database.name}, not of {moved.name} on ")
     assert "--moved" in said.hint
     with deploys.untouched():
-        deploys.rollback("--strategy", "unapply", "--on-loss", "accept", "--moved", **there)
+        deploys.rollback("--strategy", "unapply", "--on-loss", "accept", "--moved")
     assert moved.rows("SELECT app, name FROM django_migrations") == [FIRST]
 
 

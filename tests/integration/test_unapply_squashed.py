@@ -160,7 +160,7 @@ def test_a_squashed_form_that_no_longer_says_what_it_replaces_is_not_unapplied(
 
 
 def test_an_app_that_was_renamed_by_a_squashed_migration_is_not_unapplied(deploys: Deploys, project: Project) -> None:
-    """As health_check's db did in Flagsmith: the new app's migration replaces the old app's, and later says so no more."""
+    """As in Flagsmith's health check: the new app's migration replaces the old app's, and later says so no more."""
     made = create_model("Check", "{'db_table': 'health_check'}", name=TEXT)
     project.app("health_check_db", {"0001_initial": migration(made)})
     deploys.capture()

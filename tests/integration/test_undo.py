@@ -2,7 +2,17 @@
 
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
-from tests.integration.deploys import DEPLOY, IN_PLACE, RECORDED, ROLLBACK, WRITE, deploy, is_recorded, retired, said
+from tests.integration.sample_deploy import (
+    DEPLOY,
+    IN_PLACE,
+    RECORDED,
+    ROLLBACK,
+    WRITE,
+    deploy,
+    is_recorded,
+    retired,
+    said,
+)
 
 
 def test_nothing_to_undo(database: Database, flagsnap: Flagsnap) -> None:
@@ -71,7 +81,12 @@ def test_newest_restore_is_undone_whichever_way_it_was_made(database: Database, 
 
 def test_databases_of_others_are_left_alone(database: Database, flagsnap: Flagsnap) -> None:
     """Names that only begin like those of retired and scratch databases."""
-    for name in ("flagsnap_retired_", "flagsnap_retired_2026", "flagsnap_scratch_mine", f"2_flagsnap_retired_{'1' * 20}"):
+    for name in (
+        "flagsnap_retired_",
+        "flagsnap_retired_2026",
+        "flagsnap_scratch_mine",
+        f"2_flagsnap_retired_{'1' * 20}",
+    ):
         Database(database.server, f"{database.name}_{name}").create()
     others = set(database.relatives())
     deploy(database, flagsnap)

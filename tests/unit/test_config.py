@@ -83,7 +83,7 @@ def test_a_file_that_makes_no_sense_is_refused(content: str, message: str, hint:
 
 
 def test_a_file_that_was_named_must_be_there() -> None:
-    with pytest.raises(UsageError, match="the file gone.toml cannot be read: no such file or directory"):
+    with pytest.raises(UsageError, match=r"the file gone.toml cannot be read: no such file or directory"):
         load_settings(NOTHING, NOTHING, Path("gone.toml"))
     Path("bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="is not TOML"):

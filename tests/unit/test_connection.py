@@ -42,7 +42,9 @@ def test_a_socket_is_an_address_too() -> None:
     assert str(Address.parse("postgresql:///flags?host=/run/pg")) == "flags on /run/pg:5432"
 
 
-@pytest.mark.parametrize("secret", ["password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"])
+@pytest.mark.parametrize(
+    "secret", ["password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"]
+)
 def test_secrets_are_in_no_argument_and_no_text(secret: str) -> None:
     address = Address.parse(f"postgresql://app@h/flags?{secret}=sesame&keepalives_idle=9")
     assert address.arguments() == "keepalives_idle=9 dbname=flags"
@@ -58,7 +60,7 @@ def test_arguments_say_what_the_environment_cannot() -> None:
 def test_another_database_of_the_same_server() -> None:
     other = Address.parse(URL).to("it's \\ other")
     assert other.database == "it's \\ other"
-    assert other.environment() | {"PGDATABASE": "fl ags"} == Address.parse(URL).environment()
+    assert {**other.environment(), "PGDATABASE": "fl ags"} == Address.parse(URL).environment()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_another_database_of_the_same_server() -> None:
     ],
 )
 def test_what_cannot_be_read_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(UsageError, match="^the database URL ") as refused:
+    with pytest.raises(UsageError, match=r"^the database URL ") as refused:
         Address.parse(url)
     error: BaseException | None = refused.value
     while error:  # a traceback shows the causes too
@@ -122,7 +124,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 def test_a_server_that_is_too_old_is_refused_with_its_version() -> None:
     with (
         _server_of_version("14.9") as port,
-        pytest.raises(UsageError, match="^flags on .* runs PostgreSQL 14$") as refused,
+        pytest.raises(UsageError, match=r"^flags on .* runs PostgreSQL 14$") as refused,
         connect(_address(port), "test"),
     ):
         pass

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flagsnap.postgres.clients import Clients
+from flagsnap.errors import ChildFailed
+from flagsnap.postgres.clients import Clients, find_clients
 from flagsnap.postgres.connection import Address
 from flagsnap.postgres.dump import (
     FinishedItem,
@@ -18,8 +19,6 @@ from flagsnap.postgres.dump import (
     toc_entries,
     without,
 )
-from flagsnap.postgres.clients import find_clients
-from flagsnap.errors import ChildFailed
 from tests.fix_servers import bin_dir_of
 
 CLIENTS = Clients(Path("/pg/bin"), "18.1", 18)
@@ -105,7 +104,7 @@ def test_no_password_is_in_any_argument() -> None:
         ("pg_dump: finished item 12 LARGE OBJECTS x", FinishedItem(12, "x")),
         ("pg_restore: finished item 3402 TABLE DATA t", FinishedItem(3402, "t")),
         ("pg_restore: finished item 3300 INDEX t_pkey", None),
-        ("pg_dump: dumping contents of table \"public.t\"", None),
+        ('pg_dump: dumping contents of table "public.t"', None),
         ("pg_dump: reading finished items", None),
         ("", None),
     ],

@@ -53,7 +53,7 @@ def test_what_is_written_is_read_back() -> None:
 def test_a_truncated_manifest_is_refused_at_every_length() -> None:
     raw = sample_manifest().to_json()
     for length in range(len(raw)):
-        with pytest.raises(SnapshotDamaged, match="manifest of 2.265.0"):
+        with pytest.raises(SnapshotDamaged, match=r"manifest of 2.265.0"):
             read_manifest(raw[:length], ID)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -151,7 +152,7 @@ class Clients:
     @property
     def gap(self) -> float:
         """The longest time for which a client had no answer."""
-        return max(later - earlier for times in self.answers for earlier, later in zip(times, times[1:], strict=False))
+        return max(later - earlier for times in self.answers for earlier, later in pairwise(times))
 
     @property
     def count(self) -> int:

@@ -1,0 +1,242 @@
+"""The decision: which route, what it costs, and when it is refused."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from flagsnap.catalog import Catalog, CatalogObject, Identity
+from flagsnap.errors import BridgeFailed, LossRefused, RouteClosed
+from flagsnap.loss import Kind, Loss, Remedy, Route
+from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference, difference
+from flagsnap.plan import (
+    Facts,
+    OnLoss,
+    Plan,
+    Strategy,
+    decide,
+    require_consent,
+    state_differences,
+    steps_of,
+)
+
+EXTRA = Migration("flags", "0002_extra")
+ROW = Migration("flags", "0001_squashed")
+UNAPPLY_IT = Resolution(segments=(Segment(atomic=True, migrations=(EXTRA,)),), rows_to_remove=(ROW,))
+RESTORABLE = "--strategy restore takes the snapshot instead"
+
+
+def loss(route: Route, rows: int | None = 2, kind: Kind = "table_dropped", remedy: Remedy = "lost") -> Loss:
+    return Loss(route, kind, "public.tag", rows, remedy)
+
+
+DROPPED = loss("unapply")
+WRITTEN = loss("restore", 7, "written_since")
+FACTS = Facts(
+    to="v2",
+    captured_at=datetime(2024, 5, 6, 7, 8, tzinfo=UTC),
+    migrations=SetDifference(extra=(EXTRA, ROW), missing=()),
+    schema_equal=False,
+    resolution=UNAPPLY_IT,
+    project_problem=None,
+    restore_problem=None,
+    losses=(),
+    kept=(("public", "cache"),),
+)
+SAME = SetDifference((), ())
+NO_CREATEDB = ("the role app may not create databases", "--in-place restores within the live database")
+
+
+@pytest.mark.parametrize(
+    ("open_routes", "costly", "strategy", "on_loss", "route", "refused"),
+    [
+        # nothing is lost: the strategy alone decides
+        *[("both", "", "auto", on_loss, "unapply", False) for on_loss in ("ask", "refuse", "accept", "restore")],
+        *[("both", "", "unapply", on_loss, "unapply", False) for on_loss in ("ask", "refuse", "accept", "restore")],
+        *[("both", "", "restore", on_loss, "restore", False) for on_loss in ("ask", "refuse", "accept", "restore")],
+        ("unapply", "", "auto", "restore", "unapply", False),
+        ("restore", "", "auto", "refuse", "restore", False),
+        # unapplying costs
+        ("both", "unapply", "auto", "ask", "unapply", False),
+        ("both", "unapply", "auto", "refuse", "unapply", True),
+        ("both", "unapply", "auto", "accept", "unapply", False),
+        ("both", "unapply", "auto", "restore", "restore", False),
+        ("both", "unapply", "unapply", "refuse", "unapply", True),
+        ("both", "unapply", "unapply", "accept", "unapply", False),
+        ("both", "unapply", "unapply", "restore", "unapply", True),
+        ("both", "unapply", "restore", "refuse", "restore", False),
+        ("unapply", "unapply", "auto", "restore", "unapply", True),
+        ("unapply", "unapply", "auto", "accept", "unapply", False),
+        # restoring costs
+        ("both", "restore", "auto", "refuse", "unapply", False),
+        ("both", "restore", "restore", "ask", "restore", False),
+        ("both", "restore", "restore", "refuse", "restore", True),
+        ("both", "restore", "restore", "accept", "restore", False),
+        ("both", "restore", "restore", "restore", "restore", False),
+        ("restore", "restore", "auto", "refuse", "restore", True),
+        ("restore", "restore", "auto", "restore", "restore", False),
+        # both cost
+        ("both", "both", "auto", "refuse", "unapply", True),
+        ("both", "both", "auto", "accept", "unapply", False),
+        ("both", "both", "auto", "restore", "restore", False),
+    ],
+)
+def test_decide(
+    open_routes: str, costly: str, strategy: Strategy, on_loss: OnLoss, route: Route, refused: bool
+) -> None:
+    costs = {"unapply": (DROPPED,), "restore": (WRITTEN,), "both": (DROPPED, WRITTEN), "": ()}[costly]
+    facts = replace(FACTS, losses=costs)
+    if open_routes == "restore":
+        facts = replace(facts, resolution=replace(UNAPPLY_IT, irreversible=(EXTRA,)))
+    if open_routes == "unapply":
+        facts = replace(facts, restore_problem=NO_CREATEDB)
+    plan = decide(facts, strategy, on_loss)
+    assert (plan.route, bool(plan.refused)) == (route, refused)
+    assert plan.needs_consent is any(each.route == route for each in costs)
+    assert {each.route for each in plan.price} <= {route}
+    if refused:
+        with pytest.raises(LossRefused):
+            require_consent(plan)
+    else:
+        require_consent(plan)
+
+
+def test_a_plan_says_what_its_route_does() -> None:
+    facts = replace(FACTS, losses=(DROPPED, WRITTEN))
+    unapply = decide(facts, "auto", "accept")
+    assert (unapply.to, unapply.captured_at) == (facts.to, facts.captured_at)
+    assert (unapply.extra, unapply.missing, unapply.live_is_gone) == ((EXTRA, ROW), (), False)
+    assert (unapply.steps, unapply.rows_to_remove, unapply.kept) == (UNAPPLY_IT.segments, (ROW,), facts.kept)
+    assert (unapply.losses, unapply.price) == ((DROPPED, WRITTEN), (DROPPED,))
+    restore = decide(facts, "restore", "accept")
+    assert (restore.steps, restore.rows_to_remove, restore.kept) == ((), (), ())
+    assert (restore.losses, restore.price) == ((DROPPED, WRITTEN), (WRITTEN,))
+
+
+def test_a_database_in_the_recorded_state_needs_nothing() -> None:
+    facts = replace(FACTS, migrations=SAME, schema_equal=True, resolution=None)
+    for strategy in ("auto", "unapply", "restore"):
+        plan = decide(facts, strategy, "refuse")
+        assert (plan.route, plan.steps, plan.closed, plan.refused) == (None, (), (), "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "hint"),
+    [
+        ({"migrations": None, "resolution": None}, "the live database does not exist", RESTORABLE),
+        ({"has_recorded_table": False}, "the snapshot was taken before the first migrate", RESTORABLE),
+        (
+            {"migrations": SAME, "resolution": None},
+            "the migrations are the recorded ones, but the schema was changed otherwise",
+            RESTORABLE,
+        ),
+        ({"resolution": None}, "no project was named", "FLAGSNAP_MANAGE"),
+        ({"resolution": None, "project_problem": BridgeFailed("it is dead", "wake it")}, "it is dead", "wake it"),
+        ({"resolution": None, "project_problem": BridgeFailed("it is dead")}, "it is dead", RESTORABLE),
+        (
+            {"resolution": Resolution(unknown=(EXTRA,))},
+            "applied and not known to the project's code: flags.0002_extra",
+            "run the image of the newer version",
+        ),
+        (
+            {"resolution": Resolution(unapplied=tuple(Migration("flags", str(each)) for each in range(7)))},
+            "recorded and no longer applied: flags.0, flags.1, flags.2, flags.3, flags.4 and 2 more",
+            "apply them with `migrate`",
+        ),
+        ({"resolution": Resolution(irreversible=(EXTRA,))}, "irreversible: flags.0002_extra", RESTORABLE),
+        (
+            {"resolution": Resolution(ambiguous=(ROW,))},
+            "recorded migrations are no longer in the code, and may be what is squashed in flags.0001_squashed",
+            RESTORABLE,
+        ),
+        (
+            {"resolution": Resolution(depended_on=((ROW, EXTRA),))},
+            "flags.0001_squashed was recorded and depends on flags.0002_extra, which was not",
+            RESTORABLE,
+        ),
+        (
+            {"made_before": ("flags_flag",)},
+            "an extra migration creates flags_flag, which was recorded: unapplying would drop it",
+            RESTORABLE,
+        ),
+    ],
+)
+def test_why_unapplying_is_closed(changes: dict[str, Any], reason: str, hint: str) -> None:
+    facts = replace(FACTS, losses=(DROPPED, WRITTEN), **changes)
+    with pytest.raises(RouteClosed) as caught:
+        decide(facts, "unapply", "accept")
+    assert str(caught.value) == f"cannot roll back by unapply: {reason}"
+    assert hint in caught.value.hint
+    plan = decide(facts, "auto", "accept")
+    assert plan.route == "restore"
+    assert [(each.route, each.reason) for each in plan.closed] == [("unapply", reason)]
+    assert plan.losses == (WRITTEN,)
+
+
+def test_why_restoring_is_closed() -> None:
+    facts = replace(FACTS, restore_problem=NO_CREATEDB)
+    with pytest.raises(
+        RouteClosed, match="cannot roll back by restore: the role app may not create databases"
+    ) as caught:
+        decide(facts, "restore", "accept")
+    assert caught.value.hint == NO_CREATEDB[1]
+    assert decide(facts, "auto", "accept").route == "unapply"
+
+
+def test_when_every_route_is_closed_the_first_one_is_named() -> None:
+    facts = replace(FACTS, resolution=None, restore_problem=NO_CREATEDB)
+    for strategy, named in (("auto", "unapply"), ("unapply", "unapply"), ("restore", "restore")):
+        with pytest.raises(RouteClosed, match=f"cannot roll back by {named}"):
+            decide(facts, strategy, "accept")  # type: ignore[arg-type]  # a Strategy
+
+
+@pytest.mark.parametrize(
+    ("facts", "strategy", "words", "hint"),
+    [
+        (
+            replace(FACTS, losses=(DROPPED, loss("unapply", None, "reverse_does_nothing", "kept"))),
+            "auto",
+            "data would be lost, and nobody agreed to it: public.tag (2 rows); public.tag (rows unknown)",
+            "--on-loss accept goes ahead all the same, --on-loss restore takes the snapshot instead",
+        ),
+        (
+            replace(FACTS, losses=(loss("unapply", 1),), restore_problem=NO_CREATEDB),
+            "auto",
+            "data would be lost, and nobody agreed to it: public.tag (1 row)",
+            "--on-loss accept goes ahead all the same",
+        ),
+        (
+            replace(FACTS, losses=(WRITTEN,)),
+            "restore",
+            "data would be lost, and nobody agreed to it: public.tag (7 rows)",
+            "--on-loss restore goes ahead",
+        ),
+    ],
+)
+def test_a_refusal_names_the_losses_and_the_ways_out(facts: Facts, strategy: Strategy, words: str, hint: str) -> None:
+    with pytest.raises(LossRefused) as caught:
+        require_consent(decide(facts, strategy, "refuse"))
+    assert str(caught.value) == words
+    assert caught.value.hint.startswith(hint)
+
+
+def test_what_an_archive_or_the_snapshot_brings_back_needs_no_consent() -> None:
+    facts = replace(FACTS, losses=(loss("unapply", remedy="archived"), loss("unapply", remedy="refilled")))
+    plan: Plan = decide(facts, "auto", "refuse")
+    assert (plan.route, plan.needs_consent, plan.refused) == ("unapply", False, "")
+
+
+def test_the_nodes_that_a_resolution_unapplies() -> None:
+    nodes = [Node(ROW), Node(EXTRA)]
+    assert steps_of(nodes, UNAPPLY_IT) == (nodes[1],)
+
+
+def test_differences_of_a_state_name_the_migrations_first() -> None:
+    table = Catalog((CatalogObject(Identity("table", "public", "", "tag"), {}),))
+    found = state_differences(Catalog(()), table, difference((ROW,), (EXTRA,)))
+    assert found == (
+        "migration flags.0002_extra is applied, was not recorded",
+        "migration flags.0001_squashed was recorded, is not applied",
+        "table public.tag was not recorded",
+    )
