@@ -24,6 +24,7 @@ from flagsnap.postgres.facts import (
     read_server,
     read_state,
     read_table_rows,
+    set_lock_timeout,
     wal_position,
 )
 from flagsnap.postgres.locks import lock_in_transaction
@@ -54,6 +55,7 @@ class CaptureRequest:
     jobs: int
     if_exists: Literal["keep", "fail"]
     pg_bin: Path | None
+    lock_timeout: float
 
 
 def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -> CaptureResult:
@@ -79,7 +81,7 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
         for dead in snapshots.store.sweep():
             progress.note(f"removed what an interrupted capture of {dead} had left")
         with snapshots.store.begin(deploy_id) as draft:
-            dumper = Dumper(clients, request.address, request.jobs, draft, f"dumps/{ALIAS}")
+            dumper = Dumper(clients, request.address, request.jobs, request.lock_timeout, draft, f"dumps/{ALIAS}")
             database = _Capture(connection, dumper, f"flagsnap:{deploy_id}", progress).run(server)
             manifest = Manifest(
                 deploy_id=deploy_id,
@@ -142,6 +144,7 @@ class _Capture:
             # The transaction waits for pg_dump, and counting may take longer than a request of the application may.
             lift_time_limits(connection)
             count_cheaply(connection)
+            set_lock_timeout(connection, self.dumper.lock_timeout)
             lock_in_transaction(connection, server.database)
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             recorded, dump = self._record_and_dump(str(row[0]) if row else "", read_row_tables(connection))

@@ -24,7 +24,7 @@ class Settings:
         jobs: how many tables are dumped, restored and analysed at once; 0 chooses by the machine.
         pg_bin: the folder of PostgreSQL's client programs, None to search.
         silence: after how long without a word the project counts as dead.
-        lock_timeout: how long a reverse migration waits for a lock.
+        lock_timeout: how long a reverse migration or a capture waits for a lock; 0 means without end.
     """
 
     database_url: str = field(default="", repr=False)

@@ -26,6 +26,7 @@ class Dumper:
     clients: Clients
     address: Address
     jobs: int
+    lock_timeout: float
     draft: Draft
     path: str
 
@@ -36,7 +37,13 @@ class Dumper:
         folder = self.draft.folder / self.path
         folder.parent.mkdir(parents=True, mode=0o700)
         command = dump_command(
-            self.clients, self.address, folder, jobs=self.jobs, snapshot=snapshot, compression=compression
+            self.clients,
+            self.address,
+            folder,
+            jobs=self.jobs,
+            snapshot=snapshot,
+            compression=compression,
+            lock_timeout=self.lock_timeout,
         )
         with progress.task("dump", sum(sizes.values()), "bytes") as task, ThreadPoolExecutor(_HASHERS) as pool:
             files = _Files(self.draft, self.path, pool, _Weights(sizes, task))

@@ -8,6 +8,7 @@ session of its own and is ended, with all that it started, when its `with` block
 import contextlib
 import os
 import queue
+import select
 import signal
 import subprocess
 import threading
@@ -22,6 +23,7 @@ from flagsnap.errors import ChildFailed, UsageError
 TAIL_LINES = 12
 GRACE_SECONDS = 5.0
 _CHUNK = 1 << 16
+_LOOK_UP_SECONDS = 0.5
 
 LineHandler = Callable[[str], None]
 
@@ -106,7 +108,13 @@ class Child:
 
     def chunks(self) -> Iterator[bytes]:
         """Its standard output, until it ends."""
-        while chunk := _pipe(self._process.stdout).read(_CHUNK):
+        output = _pipe(self._process.stdout).fileno()
+        while True:
+            # A signal does not always break off a read that is waiting; Python acts on it when this returns.
+            while not select.select([output], [], [], _LOOK_UP_SECONDS)[0]:
+                pass
+            if not (chunk := os.read(output, _CHUNK)):
+                return
             yield chunk
 
     def lines(self, silence: float) -> Iterator[str]:

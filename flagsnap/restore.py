@@ -52,12 +52,12 @@ def restore_copy(source: Source, live: Address, name: str, progress: Progress) -
     with (
         databases.maintenance(live, "restore") as maintenance,
         holding(maintenance, live.database, key_of(live.database)),
+        connect(live.to(maintenance.info.dbname), "restore") as worker,
     ):
-        with translated(live), connect(live.to(maintenance.info.dbname), "restore") as worker:
-            if databases.exists(worker, name):
-                raise UsageError(f"the database {name} exists", "choose another name for --into")
-            with scratch_database(source, live, worker, progress) as scratch:
-                databases.swap(live, worker, [(scratch, name)])
+        if databases.exists(worker, name):
+            raise UsageError(f"the database {name} exists", "choose another name for --into")
+        with scratch_database(source, live, worker, progress) as scratch:
+            databases.swap(live, worker, [(scratch, name)])
     return CopyResult(name, round(time.monotonic() - began, 3))
 
 

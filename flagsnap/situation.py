@@ -1,4 +1,4 @@
-"""The situation in which a rollback is decided: what was recorded, what is live, what the project says, what it costs."""
+"""The situation in which a rollback is decided: what was recorded, what is live, what the project says, the price."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

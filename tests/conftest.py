@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-pytest_plugins = ("tests.fix_servers", "tests.fix_databases", "tests.fix_projects", "tests.fix_cli", "tests.fix_deploys")
+pytest_plugins = (
+    "tests.fix_servers",
+    "tests.fix_databases",
+    "tests.fix_projects",
+    "tests.fix_cli",
+    "tests.fix_deploys",
+)
 
 FOREIGN = ("PG", "FLAGSNAP_", "DJANGO_", "AWS_")
 

@@ -68,7 +68,7 @@ class Deploys:
         """Write the release, migrate, capture; `migrate` are arguments, such as an app and the name to stop at."""
         self.deploy(*migrate)
         capture(
-            CaptureRequest(self.address, deploy_id, {}, 2, "fail", self.database.server.bin_dir),
+            CaptureRequest(self.address, deploy_id, {}, 2, "fail", self.database.server.bin_dir, 10.0),
             self.snapshots,
             Silent(),
         )

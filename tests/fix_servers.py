@@ -3,8 +3,8 @@
 `FLAGSNAP_TEST_POSTGRES_<major>_URL` names a server (docker-compose.test.yml starts some). Otherwise one is
 started from a wheel, or from the system's programs, when the first test asks for it, by the xdist worker that
 runs it; the others find it in the run's folder. The controller stops those that were started here.
-A server that cannot be had fails the test that needs it: nothing is skipped. There is no wheel of 15: it is tested where
-the system has it, and wherever FLAGSNAP_TEST_MAJORS names it, as .ci/run does.
+A server that cannot be had fails the test that needs it: nothing is skipped. There is no wheel of 15: it is
+tested where the system has it, and wherever FLAGSNAP_TEST_MAJORS names it, as .ci/run does.
 """
 
 import fcntl

@@ -27,6 +27,7 @@ from django.db.migrations.state import ProjectState
 Key = Tuple[str, str]
 
 HEARTBEAT_SECONDS = 1.0
+SESSION_SETTINGS = ("application_name", "client_connection_check_interval", "lock_timeout")
 
 
 class Refused(Exception):
@@ -404,10 +405,10 @@ def default_literal(connection: Any, field: Any, name: str) -> Optional[str]:
         bound = field.clone()
         bound.set_attributes_from_name(name)
         editor = connection.schema_editor(collect_sql=True)
-        value = editor.effective_default(bound)
-        if value is None or repr(value) != repr(editor.effective_default(bound)):
-            return None
-        return str(editor.quote_value(value))
+        values = [editor.effective_default(bound) for _ in range(2)]
+        literals = {str(editor.quote_value(value)) for value in values if value is not None}
+        # Two literals come of a default that is made anew each time: the time, or a UUID.
+        return literals.pop() if len(literals) == 1 else None
     except Exception:  # noqa: BLE001  # then every value counts as one that would be lost
         return None
 
@@ -446,6 +447,7 @@ class Unapply:
             else:
                 self.prepare("SESSION")
                 self.unapply(executor, migrations, states)
+                self.reset()
             self.channel.send("committed", migrations=segment["migrations"])
 
     def states_before(self, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]) -> Dict[Key, Any]:
@@ -469,6 +471,12 @@ class Unapply:
                 state = migration.mutate_state(state, preserve=True)
                 self.channel.send("prepared", count=len(states))
         return states
+
+    def reset(self) -> None:
+        """Give the session back as it was: behind a pooler it becomes somebody else's."""
+        with self.connection.cursor() as cursor:
+            for name in SESSION_SETTINGS:
+                cursor.execute("RESET " + name)
 
     def prepare(self, scope: str) -> None:
         """Bound the wait for locks, keep other runs out, and see that nothing has moved."""

@@ -35,6 +35,7 @@ def capture(
         jobs=run.settings.workers,
         if_exists=if_exists.value,
         pg_bin=run.settings.pg_bin,
+        lock_timeout=run.settings.lock_timeout,
     )
     run.show(use_case(request, run.snapshots, run.progress))
 

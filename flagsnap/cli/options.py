@@ -38,7 +38,7 @@ GLOBAL_OPTIONS: dict[str, Any] = {
         _global("--silence", help="Seconds without a word after which the project counts as dead. [120]"),
     ],
     "lock_timeout": Annotated[
-        float | None, _global("--lock-timeout", help="Seconds that a reverse migration waits for a lock. [10]")
+        float | None, _global("--lock-timeout", help="Seconds to wait for a lock on a table. [10]")
     ],
     "json": Annotated[bool | None, _global("--json", help="One JSON object on standard output.")],
     "quiet": Annotated[bool | None, _global("--quiet", "-q", help="No progress, only warnings.")],

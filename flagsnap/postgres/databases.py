@@ -267,7 +267,8 @@ def end_backend(connection: Connection, pid: int) -> None:
     try:
         # Waits up to five seconds for the end, so that the journal read next is final.
         connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND datname = current_database()",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE pid = %s AND datname = current_database()",
             (pid,),
         )
     except pg_errors.InsufficientPrivilege:

@@ -31,9 +31,12 @@ def compression_for(clients: Clients) -> str:
 
 
 def dump_command(
-    clients: Clients, address: Address, folder: Path, *, jobs: int, snapshot: str, compression: str
+    clients: Clients, address: Address, folder: Path, *, jobs: int, snapshot: str, compression: str, lock_timeout: float
 ) -> Command:
-    """The pg_dump that writes a directory dump of `snapshot` into `folder`, which must not exist."""
+    """The pg_dump that writes a directory dump of `snapshot` into `folder`, which must not exist.
+
+    It waits for the lock of each table at most `lock_timeout` seconds; 0 means without end.
+    """
     # Before 16 pg_dump knows a gzip level only, as a number.
     value = compression if clients.major >= 16 else compression.removeprefix("gzip:")
     return Command(
@@ -47,6 +50,7 @@ def dump_command(
             # flagsnap syncs each file as it finishes, while the others are still being written.
             "--no-sync",
             "--exclude-schema=flagsnap_retired_*",
+            *((f"--lock-wait-timeout={int(lock_timeout * 1000)}",) if lock_timeout else ()),
             "--no-password",
             "--verbose",
             f"--dbname={address.arguments()}",

@@ -175,7 +175,8 @@ def read_properties(connection: Connection) -> DatabaseProperties:
     row = connection.execute(
         f"""
         SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datlocprovider::text,
-               d.datcollate, d.datctype, {locale}, {rules}, t.spcname, d.datconnlimit, shobj_description(d.oid, 'pg_database'), d.datacl IS NULL
+               d.datcollate, d.datctype, {locale}, {rules}, t.spcname, d.datconnlimit,
+               shobj_description(d.oid, 'pg_database'), d.datacl IS NULL
         FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace
         WHERE d.datname = current_database()
         """  # noqa: S608  # both parts are constants above

@@ -32,6 +32,8 @@ def lock_in_transaction(connection: Connection, database: str) -> None:
 def holding(connection: Connection, database: str, key: int = RUN_KEY) -> Iterator[None]:
     """Hold a lock for the length of the block, in a transaction of its own on this connection."""
     with connection.transaction():
+        # At another level the transaction would keep a snapshot, whatever the database's default is.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # A rollback may wait for minutes on its children while this transaction is idle.
         lift_time_limits(connection)
         _take(connection, key, database)

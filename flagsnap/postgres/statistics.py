@@ -24,7 +24,9 @@ def analyze_and_count(address: Address, workers: int, progress: Progress) -> Map
 
         def work(_: int) -> None:
             with connect(address, "analyze") as connection:
-                connection.execute("SELECT set_config('statement_timeout', '0', false), set_config('jit', 'off', false)")
+                connection.execute(
+                    "SELECT set_config('statement_timeout', '0', false), set_config('jit', 'off', false)"
+                )
                 for key in _shared(waiting):
                     connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*key)))
                     counts[key] = count_rows(connection, *key)

@@ -84,11 +84,8 @@ class LocalStore:
 
     def sweep(self) -> Sequence[str]:
         """Remove the drafts whose lock nobody holds."""
-        swept: list[str] = []
-        for folder in sorted((self.root / _DRAFTS).glob("*")):
-            if _remove_if_dead(folder):
-                swept.append(folder.name.split(_SEPARATOR)[0])
-        return swept
+        folders = sorted((self.root / _DRAFTS).glob("*"))
+        return [folder.name.split(_SEPARATOR)[0] for folder in folders if _remove_if_dead(folder)]
 
     def _locked_draft(self, deploy_id: str) -> tuple[Path, int]:
         """A new folder for a draft, and the handle that locks it."""

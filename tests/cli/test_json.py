@@ -1,6 +1,7 @@
 """`--json`: one object of the agreed shape on standard output, and nothing else, whatever happens."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,9 +117,11 @@ def test_failures_are_objects_too(
     assert f"hint: {error['hint']}\n" in ended.err or not error["hint"]
 
 
-def test_the_command_is_the_command_and_not_a_value(flagsnap: Flagsnap) -> None:
-    store = str(flagsnap.store.with_name("show"))
-    assert only_object(flagsnap.within("--store", store, "--json", "list"), "list", ok=True)["snapshots"] == []
+def test_the_command_is_the_command_and_not_a_value(
+    flagsnap: Flagsnap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert only_object(flagsnap.within("--store", "show", "--json", "list"), "list", ok=True)["snapshots"] == []
     ended = flagsnap.within("capture", "--deploy-id", "list", "--json")
     assert only_object(ended, "capture", ok=True)["deploy_id"] == "list"
 

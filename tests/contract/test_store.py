@@ -211,7 +211,7 @@ def test_sweeping_all_the_time_takes_no_draft_away(open_one: Opener) -> None:
 def _drafting(open_one: Opener, deploy_id: str) -> Iterator[Connection]:
     """Another process with a filled draft; it does what it is told and ends."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_draft, args=(open_one, deploy_id, there))
+    process = multiprocessing.get_context("fork").Process(target=_draft, args=(open_one, deploy_id, here, there))
     process.start()
     there.close()
     assert here.recv() == "filled"
@@ -220,9 +220,11 @@ def _drafting(open_one: Opener, deploy_id: str) -> Iterator[Connection]:
     finally:
         here.close()
         process.join(20)
+        assert process.exitcode is not None
 
 
-def _draft(open_one: Callable[[], Store], deploy_id: str, orders: Connection) -> None:
+def _draft(open_one: Callable[[], Store], deploy_id: str, parents_end: Connection, orders: Connection) -> None:
+    parents_end.close()  # so that the end of the test is the end of the orders
     with open_one().begin(deploy_id) as draft:
         fill(draft)
         orders.send("filled")

@@ -4,6 +4,7 @@ Accounts and their total are written in one transaction, so whoever finds them d
 """
 
 import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -115,18 +116,20 @@ class HeldProgram:
             f'#!/bin/sh\ncase "$*" in *{argument}*) ;; *) exec {real} "$@" ;; esac\n{real} "$@" || exit\n'
             f"cd {shlex.quote(str(folder))}; touch waiting\n"
             # Not for ever: nobody may be left to tell it.
-            "for _ in $(seq 600); do [ -e go ] && exit; sleep 0.05; done\n"
+            "for _ in $(seq 600); do [ -e go ] && exit $(cat go); sleep 0.05; done\n"
         )
         script.chmod(0o755)
         return cls(folder)
 
-    def wait(self) -> None:
+    def wait(self, run: "subprocess.Popen[str]") -> None:
         """Wait until the program has done its work and is held."""
-        wait_until((self.folder / "waiting").exists)
+        wait_until(lambda: (self.folder / "waiting").exists() or run.poll() is not None)
+        assert run.poll() is None, run.communicate()
 
-    def go_on(self) -> None:
-        """Let it end."""
-        (self.folder / "go").touch()
+    def go_on(self, code: int = 0) -> None:
+        """Let it end, with that exit code."""
+        (self.folder / "code").write_text(str(code))
+        (self.folder / "code").rename(self.folder / "go")
 
 
 def wait_until(happened: Callable[[], object], seconds: float = 20.0) -> None:

@@ -57,7 +57,7 @@ def back(apps, schema_editor):
     if manner == "replace stdout":
         sys.stdout = sys.stderr = open(os.devnull, "w")
     if manner == "work":
-        time.sleep(4)
+        time.sleep(6)
 """
 
 
@@ -121,7 +121,7 @@ def test_a_project_that_falls_silent_in_the_middle_of_a_segment(ready: Deploys) 
 def test_a_project_at_work_is_not_silent(ready: Deploys, manner: str) -> None:
     """However long a reverse takes, and whatever it does to its own streams."""
     ready.flagsnap.environment |= {"REVERSE": manner}
-    ready.back("--strategy", "unapply", "--on-loss", "accept", "--silence", "3")
+    ready.back("--strategy", "unapply", "--on-loss", "accept", "--silence", "5")
 
 
 def test_a_command_that_is_no_project(ready: Deploys) -> None:

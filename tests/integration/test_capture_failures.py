@@ -258,6 +258,19 @@ def test_a_killed_capture_leaves_no_snapshot_and_the_next_one_cleans_up(flagsnap
     wait_for(lambda: not is_running(capture.dump_pid))
 
 
+def test_a_table_that_somebody_has_locked(flagsnap: Flagsnap, database: Database) -> None:
+    database.execute(SCHEMA)
+    holder = database.connect()
+    holder.execute("CREATE TABLE locked (id int)")
+    with holder.transaction():
+        holder.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        ended = capture_of(flagsnap, None, "--lock-timeout", "0.3")
+        assert ended.code == 1
+        assert re.search("^error: .*lock", ended.err, re.MULTILINE), ended.err
+        assert in_store(flagsnap) == []
+    assert capture_of(flagsnap).code == 0
+
+
 def test_a_role_that_may_not_read_a_table(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
     role = database.role("app")

@@ -74,8 +74,8 @@ def held(database: Database, folder: Path, program: str, argument: str) -> HeldP
 def test_capture_killed_before_the_manifest(database: Database, flagsnap: Flagsnap, tmp_path: Path) -> None:
     database.execute(RECORDED)
     program = held(database, tmp_path, "pg_dump", "--format=directory")
-    with running(flagsnap, *CAPTURE, FLAGSNAP_PG_BIN=str(program.folder)):
-        program.wait()
+    with running(flagsnap, *CAPTURE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
+        program.wait(run)
         assert len(list(drafts(flagsnap)[0].glob("dumps/default/*"))) > 1
     program.go_on()
     assert snapshots(flagsnap) == []
@@ -107,8 +107,8 @@ def test_capture_killed_at_any_moment(database: Database, flagsnap: Flagsnap) ->
 def test_restore_killed_before_it_is_complete(database: Database, flagsnap: Flagsnap, tmp_path: Path) -> None:
     deploy(database, flagsnap)
     program = held(database, tmp_path, "pg_restore", "--use-list")
-    with running(flagsnap, *ROLLBACK, FLAGSNAP_PG_BIN=str(program.folder)):
-        program.wait()
+    with running(flagsnap, *ROLLBACK, FLAGSNAP_PG_BIN=str(program.folder)) as run:
+        program.wait(run)
     (left,) = scratch(database)
     assert not is_recorded(database)
     ended = flagsnap.within(*ROLLBACK)
@@ -182,7 +182,7 @@ def test_capture_interrupted(number: signal.Signals, database: Database, flagsna
     database.execute(RECORDED)
     program = held(database, tmp_path, "pg_dump", "--format=directory")
     with running(flagsnap, *CAPTURE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
-        program.wait()
+        program.wait(run)
         run.send_signal(number)
         out, err = run.communicate(timeout=20)
     assert (run.returncode, out) == (130, "")
@@ -197,7 +197,7 @@ def test_restore_interrupted(number: signal.Signals, database: Database, flagsna
     deploy(database, flagsnap)
     program = held(database, tmp_path, "pg_restore", "--use-list")
     with running(flagsnap, *ROLLBACK, FLAGSNAP_PG_BIN=str(program.folder)) as run:
-        program.wait()
+        program.wait(run)
         run.send_signal(number)
         out, err = run.communicate(timeout=20)
     assert (run.returncode, out) == (130, "")
@@ -230,8 +230,8 @@ def test_restore_interrupted_at_any_moment(database: Database, flagsnap: Flagsna
 def test_in_place_killed(database: Database, flagsnap: Flagsnap, tmp_path: Path) -> None:
     deploy(database, flagsnap)
     program = held(database, tmp_path, "pg_restore", "--file=-")
-    with running(flagsnap, *IN_PLACE, FLAGSNAP_PG_BIN=str(program.folder)):
-        program.wait()
+    with running(flagsnap, *IN_PLACE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
+        program.wait(run)
         wait_until(lambda: sessions(database) > 2)
     program.go_on()
     assert not is_recorded(database)
@@ -256,11 +256,24 @@ def test_in_place_killed_at_any_moment(database: Database, flagsnap: Flagsnap) -
     assert is_recorded(database)
 
 
+def test_in_place_with_a_pg_restore_that_ends_badly(database: Database, flagsnap: Flagsnap, tmp_path: Path) -> None:
+    deploy(database, flagsnap)
+    program = held(database, tmp_path, "pg_restore", "--file=-")
+    with running(flagsnap, *IN_PLACE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
+        program.wait(run)
+        program.go_on(code=9)
+        _, err = run.communicate(timeout=20)
+    assert run.returncode == 1
+    assert "error: the restore failed: pg_restore ended with exit code 9" in err
+    assert not is_recorded(database)
+    assert database.rows(SCHEMAS) == []
+
+
 def test_in_place_interrupted(database: Database, flagsnap: Flagsnap, tmp_path: Path) -> None:
     deploy(database, flagsnap)
     program = held(database, tmp_path, "pg_restore", "--file=-")
     with running(flagsnap, *IN_PLACE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
-        program.wait()
+        program.wait(run)
         run.terminate()
         _, err = run.communicate(timeout=20)
     assert run.returncode == 130
@@ -299,7 +312,7 @@ def test_no_other_run_meanwhile(database: Database, flagsnap: Flagsnap, tmp_path
     deploy(database, flagsnap)
     program = held(database, tmp_path, "pg_restore", "--use-list")
     with running(flagsnap, *ROLLBACK, FLAGSNAP_PG_BIN=str(program.folder)) as run:
-        program.wait()
+        program.wait(run)
         (working,) = scratch(database)
         for command in (ROLLBACK, IN_PLACE, ("undo",), ("capture",), ("restore", "v2", "--into", database.name + "_c")):
             ended = flagsnap.within(*command, code=6)

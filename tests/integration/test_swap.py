@@ -127,7 +127,7 @@ def test_migrate_between_plan_and_swap_is_noticed(database: Database, flagsnap: 
     deploy(database, flagsnap)
     held = HeldProgram.make(tmp_path / "bin", database.server.bin_dir, "pg_restore", "--use-list")
     run = flagsnap.start(*ROLLBACK, FLAGSNAP_PG_BIN=str(held.folder))
-    held.wait()
+    held.wait(run)
     assert len(scratch(database)) == 1
     database.execute("INSERT INTO django_migrations (app, name) VALUES ('accounts', '0004_more')")
     held.go_on()

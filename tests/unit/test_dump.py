@@ -36,7 +36,13 @@ ADDRESS = Address.parse("postgresql://app:p%40ss%2Fw:rd@db.example:6543/flags?ss
 def test_dump_command(major: int, compression: str, argument: str) -> None:
     clients = Clients(Path("/pg/bin"), f"{major}.1", major)
     command = dump_command(
-        clients, ADDRESS, Path("/store/x"), jobs=4, snapshot="00000003-0000001B-1", compression=compression
+        clients,
+        ADDRESS,
+        Path("/store/x"),
+        jobs=4,
+        snapshot="00000003-0000001B-1",
+        compression=compression,
+        lock_timeout=2.5,
     )
     assert command.argv == (
         "/pg/bin/pg_dump",
@@ -47,6 +53,7 @@ def test_dump_command(major: int, compression: str, argument: str) -> None:
         argument,
         "--no-sync",
         "--exclude-schema=flagsnap_retired_*",
+        "--lock-wait-timeout=2500",
         "--no-password",
         "--verbose",
         "--dbname=keepalives_idle=30 dbname=flags",
@@ -84,7 +91,7 @@ def test_commands_for_psql() -> None:
 
 def test_no_password_is_in_any_argument() -> None:
     commands = [
-        dump_command(CLIENTS, ADDRESS, Path("/x"), jobs=1, snapshot="s", compression="gzip:1"),
+        dump_command(CLIENTS, ADDRESS, Path("/x"), jobs=1, snapshot="s", compression="gzip:1", lock_timeout=0),
         restore_command(CLIENTS, ADDRESS, Path("/x"), jobs=1, toc_list=Path("/l")),
         psql_command(CLIENTS, ADDRESS),
     ]

@@ -70,6 +70,8 @@ def test_leaving_the_block_ends_the_child_and_what_it_started(tmp_path: Path) ->
     with Child(Command((sys.executable, "-c", program), folder=tmp_path)) as child:
         while not (pid_file.exists() and pid_file.read_text()):
             time.sleep(0.01)
+        began = time.monotonic()
+    assert time.monotonic() - began < 30
     assert not _is_alive(child.pid)
     until = time.monotonic() + 5  # nobody waits for the grandchild
     while _is_alive(int(pid_file.read_text())):
