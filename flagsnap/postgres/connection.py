@@ -113,19 +113,23 @@ def connect(address: Address, purpose: str) -> Iterator[Connection]:
                     f"{address} runs PostgreSQL {connection.info.server_version // 10000}",
                     f"flagsnap needs PostgreSQL {OLDEST_SERVER} or newer",
                 )
+            # It waits as long as pg_restore takes; behind a pooler, where it becomes another client's, this does no harm.
+            connection.execute("SET idle_session_timeout = 0")
             yield connection
 
 
-def lift_time_limits(connection: Connection) -> None:
-    """For the transaction that is open: no limits that were set for the application's requests.
+def lift_time_limits(connection: Connection, *, for_session: bool = False) -> None:
+    """Lift the limits that were set for the application's requests, for the transaction that is open.
 
-    Not for the session, which behind a pooler becomes somebody else's.
+    `for_session` is for what cannot run in a transaction, and for databases that no pooler stands before: behind one,
+    the session becomes somebody else's.
     """
     connection.execute(
         """
-        SELECT set_config(name, '0', true) FROM pg_settings
+        SELECT set_config(name, '0', %s) FROM pg_settings
         WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
-        """
+        """,
+        (not for_session,),
     )
 
 

@@ -19,7 +19,7 @@ from psycopg import errors as pg_errors
 from psycopg import sql
 
 from flagsnap.errors import ConnectionFailed, FlagsnapError
-from flagsnap.postgres.connection import Address, Connection, connect
+from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.snapshot import DatabaseProperties
 
 Role = Literal["scratch", "retired"]
@@ -91,6 +91,7 @@ def can_create(connection: Connection) -> bool:
 def create(connection: Connection, name: str, properties: DatabaseProperties) -> None:
     """Create an empty database with the recorded encoding, locale, tablespace and owner."""
     statement = sql.SQL("CREATE DATABASE {} WITH TEMPLATE template0 ").format(sql.Identifier(name))
+    lift_time_limits(connection, for_session=True)
     connection.execute(statement + sql.SQL(" ").join(_options(properties, connection.info.server_version)))
 
 
@@ -173,6 +174,7 @@ def _setting_value(setting: str, value: str) -> sql.Composable:
 
 def drop(connection: Connection, name: str) -> None:
     """Drop a database and end its sessions; nothing happens if it is not there."""
+    lift_time_limits(connection, for_session=True)
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
@@ -204,6 +206,7 @@ def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, 
 
 def _rename(connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
     with connection.transaction():
+        lift_time_limits(connection)
         for old, new in renames:
             connection.execute(
                 sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))

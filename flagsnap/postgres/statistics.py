@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from psycopg import sql
 
-from flagsnap.postgres.connection import Address, connect
+from flagsnap.postgres.connection import Address, connect, lift_time_limits
 from flagsnap.postgres.facts import OWN_SCHEMAS, count_rows, read_row_tables
 from flagsnap.progress import Progress
 from flagsnap.snapshot import TableRows
@@ -24,9 +24,8 @@ def analyze_and_count(address: Address, workers: int, progress: Progress) -> Map
 
         def work(_: int) -> None:
             with connect(address, "analyze") as connection:
-                connection.execute(
-                    "SELECT set_config('statement_timeout', '0', false), set_config('jit', 'off', false)"
-                )
+                lift_time_limits(connection, for_session=True)
+                connection.execute("SET jit = off")
                 for key in _shared(waiting):
                     connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*key)))
                     counts[key] = count_rows(connection, *key)
@@ -34,6 +33,7 @@ def analyze_and_count(address: Address, workers: int, progress: Progress) -> Map
 
         list(pool.map(work, range(workers)))
     with connect(address, "analyze") as connection:
+        lift_time_limits(connection, for_session=True)
         for key in others:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(*key)))
     return counts

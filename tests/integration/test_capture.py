@@ -215,11 +215,14 @@ def test_tiny_timeouts_of_the_role_do_not_break_it(flagsnap: Flagsnap, database:
         limits.append("transaction_timeout")
     for limit in limits:
         database.execute(f"ALTER ROLE {database.name}_app SET {limit} = '30ms'")
+    database.execute(f"ALTER ROLE {database.name}_app CREATEDB")
     database.execute("INSERT INTO state (feature_id, value) SELECT 1, md5(n::text) FROM generate_series(1, 300000) n")
     flagsnap.within("capture", "--deploy-id", "v2", "--database-url", url)
     assert recorded_counts(manifest_of(flagsnap, "v2"))["public", "state"] == 303_000
     assert flagsnap.within("capture", "--deploy-id", "v2", "--json", "--database-url", url).json["reused"] is True
     flagsnap.within("verify", "--expect", "v2", "--database-url", url)
+    flagsnap.within("restore", "v2", "--into", f"{database.name}_copy", "--database-url", url)
+    flagsnap.within("rollback", "--to", "v2", "--strategy", "restore", "--database-url", url)
 
 
 def test_migrations_during_the_capture_end_it_and_leave_nothing(flagsnap: Flagsnap, database: Database) -> None:

@@ -79,6 +79,19 @@ def test_newest_restore_is_undone_whichever_way_it_was_made(database: Database, 
     assert database.rows("SELECT to_regclass('third')::text") == [("third",)]
 
 
+def test_older_restore_in_place_is_not_undone_in_its_stead(database: Database, flagsnap: Flagsnap) -> None:
+    """The database that comes back holds retired schemas of its own, older than the retired database."""
+    deploy(database, flagsnap)
+    flagsnap.within(*IN_PLACE)
+    database.execute(DEPLOY + WRITE + "CREATE TABLE second (id int)")
+    flagsnap.within(*ROLLBACK)
+    flagsnap.within("undo")
+    assert database.rows("SELECT to_regclass('second')::text") == [("second",)]
+    again = flagsnap.within("undo", "--json").json
+    assert (again["retired_schema"], [again["retired_database"]]) == (None, retired(database))
+    assert is_recorded(database)
+
+
 def test_databases_of_others_are_left_alone(database: Database, flagsnap: Flagsnap) -> None:
     """Names that only begin like those of retired and scratch databases."""
     for name in (
