@@ -113,7 +113,7 @@ def connect(address: Address, purpose: str) -> Iterator[Connection]:
                     f"{address} runs PostgreSQL {connection.info.server_version // 10000}",
                     f"flagsnap needs PostgreSQL {OLDEST_SERVER} or newer",
                 )
-            # It waits as long as pg_restore takes; behind a pooler, where it becomes another client's, this does no harm.
+            # It waits as long as pg_restore takes; this does no harm where a pooler gives it to another client.
             connection.execute("SET idle_session_timeout = 0")
             yield connection
 

@@ -193,7 +193,8 @@ def test_a_dump_whose_session_is_ended(flagsnap: Flagsnap, database: Database) -
     database.execute(SCHEMA)
     with held_up(database, flagsnap, "--deploy-id", "v2") as capture:
         database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'gate'::regclass"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flagsnap'"
+            f" AND datname = '{database.name}'"
         )
         ended = Ended(*outcome(capture.process))
     error = "the dump failed: pg_dump ended with exit code 1: pg_dump: error: .*terminating connection"
