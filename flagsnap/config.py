@@ -87,7 +87,9 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text())
     except OSError as error:
-        raise UsageError(f"the file {path} cannot be read: {(error.strerror or '').lower()}") from error
+        raise UsageError(
+            f"the file {path} cannot be read: {(error.strerror or '').lower()}", "check --config"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the file {path} is not TOML: {error}") from error
     for name in content:

@@ -91,14 +91,12 @@ def scratch_database(source: Source, live: Address, worker: Connection, progress
         source.manifest.deploy_id, [file.path for file in source.manifest.files]
     ) as folder:
         require_files(folder, source.manifest.files, source.jobs, progress)
-        try:
+        with databases.dropped_afterwards(worker, name):
             _make(source, live, worker, name, folder / "dumps" / source.recorded.alias, progress)
             for what in databases.apply_properties(worker, name, source.recorded.properties):
                 progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
             prove(source, live.to(name), progress)
             yield name
-        finally:
-            databases.drop(worker, name)
 
 
 def require_createdb(worker: Connection, live: Address) -> None:

@@ -37,7 +37,10 @@ def verify_live(address: Address, manifest: Manifest) -> tuple[Check, ...]:
         state = read_current_state(connection)
     found = compare(manifest.database, state)
     if manifest.database.name != address.database:
-        raise FlagsnapError(f"snapshot {manifest.deploy_id} is of the database {manifest.database.name}")
+        raise FlagsnapError(
+            f"snapshot {manifest.deploy_id} is of the database {manifest.database.name}, not of {address}",
+            "check --store and --database-url",
+        )
     subject = f"{address.database} against {manifest.deploy_id}"
     migrations = tuple(each for each in found if each.startswith("migration "))
     return (

@@ -49,8 +49,6 @@ FOREIGN: dict[str, frozenset[str]] = {
     "stores.s3": frozenset({"boto3", "botocore"}),
     "report": frozenset({"rich"}),
     "cli": frozenset({"typer"}),
-    "cli.run": frozenset({"typer", "rich"}),  # the consoles are opened there
-    "cli.demo": frozenset({"typer", "rich"}),
 }
 
 # Parts of the standard library that belong to one module.

@@ -53,10 +53,11 @@ def rollback(
 
 def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
     """Show the plan and ask; Interrupted if the answer is no."""
+    from flagsnap.report.console import errors
     from flagsnap.report.text import print_result
     from flagsnap.results import PlanShown
 
-    print_result(run.console, PlanShown(plan))
+    print_result(errors(), PlanShown(plan))
     if plan.needs_consent and rollback.request.on_loss == "ask":
         answer = run.ask(f"{plan.route} loses what the table shows: {_choices(plan)}? [no]")
         if answer == "accept":

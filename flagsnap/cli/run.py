@@ -16,8 +16,6 @@ from flagsnap.errors import Interrupted
 from flagsnap.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from flagsnap.bridge.project import Project
     from flagsnap.postgres.connection import Address
     from flagsnap.stores.snapshots import Snapshots
@@ -84,18 +82,12 @@ class Run:
         return Project(self.settings.manage, self.settings.silence) if self.settings.manage else None
 
     @cached_property
-    def console(self) -> "Console":
-        """Standard error."""
-        from rich.console import Console
-
-        return Console(stderr=True, markup=False, emoji=False)
-
-    @cached_property
     def progress(self) -> Progress:
         """Where the use cases report to."""
+        from flagsnap.report.console import errors
         from flagsnap.report.progress import ConsoleProgress
 
-        return ConsoleProgress(self.console, quiet=bool(self.options.get("quiet")))
+        return ConsoleProgress(errors(), quiet=bool(self.options.get("quiet")))
 
     def show(self, result: object, *, ok: bool = True) -> None:
         """Print a result on standard output."""
@@ -104,8 +96,7 @@ class Run:
 
             print(document(self.command, content_of(result), ok=ok))  # noqa: T201
         else:
-            from rich.console import Console
-
+            from flagsnap.report.console import output
             from flagsnap.report.text import print_result
 
-            print_result(Console(highlight=False, markup=False, emoji=False), result)
+            print_result(output(), result)

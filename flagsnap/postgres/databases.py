@@ -178,6 +178,19 @@ def drop(connection: Connection, name: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@contextmanager
+def dropped_afterwards(connection: Connection, name: str) -> Iterator[None]:
+    """Drop a database at the end of the block, unless it has another name by then."""
+    try:
+        yield
+    except BaseException:
+        # What went wrong in the block is what counts. If the server is gone, the next run drops the database.
+        with suppress(psycopg.Error):
+            drop(connection, name)
+        raise
+    drop(connection, name)
+
+
 def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
     """Rename databases in one transaction, ending the sessions of those that have any.
 

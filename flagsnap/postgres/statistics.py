@@ -1,5 +1,6 @@
 """After a restore: planner statistics, and the row counts that prove it, several tables at once."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,7 +32,11 @@ def analyze_and_count(address: Address, workers: int, progress: Progress) -> Map
                     counts[key] = count_rows(connection, *key)
                     task.advance(sizes[key])
 
-        list(pool.map(work, range(workers)))
+        try:
+            list(pool.map(work, range(workers)))
+        except BaseException:
+            deque(waiting, maxlen=0)  # the others end with the table that they are at
+            raise
     with connect(address, "analyze") as connection:
         lift_time_limits(connection, for_session=True)
         for key in others:
