@@ -1,6 +1,7 @@
 """What all tests share; the fixtures are in the fix_*.py files beside this one."""
 
 import os
+import signal
 
 import pytest
 
@@ -13,6 +14,11 @@ pytest_plugins = (
 )
 
 FOREIGN = ("PG", "FLAGSNAP_", "DJANGO_", "AWS_")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be tried: a shell that starts the tests in the background has its children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
