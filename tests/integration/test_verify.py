@@ -174,7 +174,7 @@ def test_another_database_is_refused_and_not_called_different(captured: Flagsnap
     other = Database(database.server, f"{database.name}_other")
     other.create()
     ended = captured.within("verify", "--expect", "v2", "--database-url", other.url, code=1)
-    assert f"error: snapshot v2 is of the database {database.name}\n" in ended.err
+    assert f"error: snapshot v2 is of the database {database.name}, not of {database.name}_other on " in ended.err
 
 
 def test_what_is_not_there(captured: Flagsnap) -> None:
