@@ -166,7 +166,7 @@ def prepared(gigabytes: float, runs: int) -> Iterator[Bench]:
 def main() -> int:
     """Run all comparisons; 1 if one is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gigabytes", type=float, default=1.2, help="the size of the database [1.2]")
+    parser.add_argument("--gigabytes", type=float, default=2.0, help="the size of the database [2.0]")
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
     options = parser.parse_args()
     with prepared(options.gigabytes, options.runs) as bench:
