@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flagsnap.errors import ChildFailed, UsageError
+from flagsnap.errors import ChildFailed, FlagsnapError, HalfWay, UsageError
 from flagsnap.postgres import in_place
 from flagsnap.postgres.clients import Clients
 from flagsnap.postgres.connection import Address, Connection
@@ -51,7 +51,13 @@ def restore_in_place(source: Source, live: Address, worker: Connection, lock_tim
                 )
             except ChildFailed as error:
                 raise restore_failed(error) from error
-    analyze_and_count(live, source.jobs, progress)
+    try:
+        analyze_and_count(live, source.jobs, progress)
+    except FlagsnapError as error:
+        raise HalfWay(
+            f"the restore in place is done, but not its planner statistics: {error}",
+            f"run ANALYZE in the database, then `flagsnap verify --expect {manifest.deploy_id}`",
+        ) from error
     return targets["public"] if "public" in targets else next(iter(targets.values()))
 
 

@@ -84,7 +84,8 @@ def replace_live(
 @contextmanager
 def scratch_database(source: Source, live: Address, worker: Connection, progress: Progress) -> Iterator[str]:
     """A scratch database with the snapshot in it, proven; dropped at the end unless it was renamed."""
-    require_createdb(worker, live)
+    if problem := createdb_problem(worker):
+        raise UsageError(*problem)
     drop_leftovers(worker, live, progress)
     name = databases.name_for(live.database, "scratch", datetime.now(UTC))
     with source.snapshots.store.checkout(
@@ -99,13 +100,14 @@ def scratch_database(source: Source, live: Address, worker: Connection, progress
             yield name
 
 
-def require_createdb(worker: Connection, live: Address) -> None:
-    """UsageError unless the role may create databases."""
-    if not databases.can_create(worker):
-        raise UsageError(
-            f"the role {worker.info.user} may not create databases, so {live.database} cannot be restored beside it",
-            "--in-place restores within the live database; or give the role CREATEDB",
-        )
+def createdb_problem(worker: Connection) -> tuple[str, str] | None:
+    """Why the role cannot restore beside the live database, and what to do about it; None if it can."""
+    if databases.can_create(worker):
+        return None
+    return (
+        f"the role {worker.info.user} may not create databases",
+        "give the role CREATEDB; `flagsnap rollback --in-place` works without it, within the live database",
+    )
 
 
 def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> None:

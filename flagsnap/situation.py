@@ -10,11 +10,11 @@ from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
 from flagsnap.loss import Loss, TableKey, behavioural, made_before, made_by_no_migration, structural, written_since
 from flagsnap.migrations import Resolution, SetDifference, difference, resolve
 from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
-from flagsnap.postgres import counting, databases
+from flagsnap.postgres import counting
 from flagsnap.postgres.connection import Address, Connection
 from flagsnap.postgres.facts import LiveState, ServerFacts, set_lock_timeout
 from flagsnap.progress import Progress
-from flagsnap.restore import Source
+from flagsnap.restore import Source, createdb_problem
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
 
@@ -123,12 +123,7 @@ class Situation:
                 "it needs a connection to the database postgres or template1 of the server",
                 "let the role connect to one of them, or restore with --in-place",
             )
-        if not databases.can_create(self.maintenance):
-            return (
-                f"the role {self.maintenance.info.user} may not create databases",
-                "--in-place restores within the live database; or give the role CREATEDB",
-            )
-        return None
+        return createdb_problem(self.maintenance)
 
     def _ask(self, migrations: SetDifference, strategy: Strategy) -> "_Answer":
         request, live = self.request, there(self.live)

@@ -180,15 +180,15 @@ def drop(connection: Connection, name: str) -> None:
 
 @contextmanager
 def dropped_afterwards(connection: Connection, name: str) -> Iterator[None]:
-    """Drop a database at the end of the block, unless it has another name by then."""
+    """Drop a database at the end of the block, unless it has another name by then.
+
+    How the block ended is what counts: if it cannot be dropped now, the server being gone, the next run drops it.
+    """
     try:
         yield
-    except BaseException:
-        # What went wrong in the block is what counts. If the server is gone, the next run drops the database.
+    finally:
         with suppress(psycopg.Error):
             drop(connection, name)
-        raise
-    drop(connection, name)
 
 
 def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, str]]) -> None:
