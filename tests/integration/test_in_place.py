@@ -263,6 +263,27 @@ def test_rows_that_disagree(owned: Owned, flagsnap: Flagsnap) -> None:
     assert_untouched(owned)
 
 
+def test_statistics_that_cannot_be_made_come_after_the_commit(owned: Owned, flagsnap: Flagsnap) -> None:
+    owned.execute(RECORDED)
+    owned.execute("""
+        CREATE TABLE touchy (id int);
+        INSERT INTO touchy SELECT generate_series(1, 10);
+        CREATE FUNCTION touch(id int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+            BEGIN
+                IF current_setting('application_name') = 'flagsnap analyze' THEN RAISE 'do not touch'; END IF;
+                RETURN id;
+            END $$;
+        CREATE INDEX ON touchy (touch(id));
+    """)
+    flagsnap("capture", "--deploy-id", "v2")
+    owned.execute(DEPLOY + WRITE)
+    ended = flagsnap(*IN_PLACE, code=7)
+    assert "the restore in place is done, but not its planner statistics: PostgreSQL refused: do not touch" in ended.err
+    assert "hint: run ANALYZE in the database, then `flagsnap verify --expect v2`" in ended.err
+    flagsnap("verify", "--expect", "v2")
+    assert len(owned.retired()) == 1
+
+
 def test_lock_that_is_not_to_be_had(owned: Owned, flagsnap: Flagsnap) -> None:
     owned.deploy(flagsnap)
     busy = owned.database.connect()
