@@ -1,5 +1,6 @@
 """The command line as a whole: the commands, and the one boundary at which errors become words and exit codes."""
 
+import os
 import signal
 import sys
 import traceback
@@ -85,6 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "this is a defect: report it with the output of --traceback",
         )
         code = _fail(run, unexpected, error)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # As Python's documentation of SIGPIPE has it: else the interpreter fails on it once more, with exit code 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
