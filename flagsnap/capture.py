@@ -10,7 +10,7 @@ from typing import Literal
 from flagsnap import __version__
 from flagsnap.dumping import Dumper
 from flagsnap.errors import FlagsnapError, SnapshotExists
-from flagsnap.postgres.clients import find_clients
+from flagsnap.postgres.clients import Clients, find_clients
 from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.postgres.facts import (
     LiveState,
@@ -27,7 +27,7 @@ from flagsnap.postgres.facts import (
     set_lock_timeout,
     wal_position,
 )
-from flagsnap.postgres.locks import lock_in_transaction
+from flagsnap.postgres.locks import holding
 from flagsnap.progress import Progress
 from flagsnap.results import CaptureResult
 from flagsnap.snapshot import (
@@ -40,6 +40,7 @@ from flagsnap.snapshot import (
     check_deploy_id,
     deploy_id_from,
 )
+from flagsnap.stores.base import Store
 from flagsnap.stores.snapshots import Snapshots
 
 ALIAS = "default"
@@ -78,9 +79,29 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
                 f"dumping PostgreSQL {server.major} with pg_dump {clients.major}, for want of its own; "
                 f"install postgresql-client-{server.major}"
             )
-        for dead in snapshots.store.sweep():
-            progress.note(f"removed what an interrupted capture of {dead} had left")
-        with snapshots.store.begin(deploy_id) as draft:
+        manifest = _captured(request, deploy_id, now, snapshots.store, connection, server, clients, progress)
+    return CaptureResult(manifest, f"{snapshots.store.url}/{deploy_id}", reused=False)
+
+
+def _captured(
+    request: CaptureRequest,
+    deploy_id: str,
+    now: datetime,
+    store: Store,
+    connection: Connection,
+    server: ServerFacts,
+    clients: Clients,
+    progress: Progress,
+) -> Manifest:
+    """Make and publish the snapshot.
+
+    The lock is held until that is done, on a connection of its own: who has it may remove what another run of this
+    database has left in the store.
+    """
+    owner = f"{server.system_identifier or request.address}/{server.database}"
+    with connect(request.address, "capture lock") as keeper, holding(keeper, server.database):
+        store.sweep(owner, progress)
+        with store.begin(deploy_id, owner, progress) as draft:
             dumper = Dumper(clients, request.address, request.jobs, request.lock_timeout, draft, f"dumps/{ALIAS}")
             database = _Capture(connection, dumper, f"flagsnap:{deploy_id}", progress).run(server)
             manifest = Manifest(
@@ -90,8 +111,9 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
                 labels=request.labels,
                 databases=(database,),
             )
-            draft.publish(manifest.to_json())
-    return CaptureResult(manifest, f"{snapshots.store.url}/{deploy_id}", reused=False)
+            keeper.execute("SELECT")  # if this connection is lost, so is the lock
+            draft.publish(manifest.to_json(), manifest.summary)
+    return manifest
 
 
 def _reuse(request: CaptureRequest, existing: Manifest, connection: Connection, snapshots: Snapshots) -> CaptureResult:
@@ -145,7 +167,6 @@ class _Capture:
             lift_time_limits(connection)
             count_cheaply(connection)
             set_lock_timeout(connection, self.dumper.lock_timeout)
-            lock_in_transaction(connection, server.database)
             row = connection.execute("SELECT pg_export_snapshot()").fetchone()
             recorded, dump = self._record_and_dump(str(row[0]) if row else "", read_row_tables(connection))
         self._refuse_if_moved(recorded.state)

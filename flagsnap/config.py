@@ -20,6 +20,7 @@ class Settings:
     Attributes:
         database_url: the live database, as a URL or keyword string of libpq; never printed.
         store: where snapshots are kept.
+        store_options: what an S3 store needs to know beside its URL, by name.
         manage: the command line of the project's manage.py, empty if there is none.
         jobs: how many tables are dumped, restored and analysed at once; 0 chooses by the machine.
         pg_bin: the folder of PostgreSQL's client programs, None to search.
@@ -29,6 +30,7 @@ class Settings:
 
     database_url: str = field(default="", repr=False)
     store: str = ""
+    store_options: Mapping[str, str] = field(default_factory=dict)
     manage: str = ""
     jobs: int = 0
     pg_bin: Path | None = None
@@ -47,9 +49,7 @@ class Settings:
     def need_store(self) -> str:
         """The store; UsageError if there is none."""
         if not self.store:
-            raise UsageError(
-                "no store was given", "set FLAGSNAP_STORE or --store to a folder, such as /var/lib/flagsnap"
-            )
+            raise UsageError("no store was given", "set FLAGSNAP_STORE or --store to a folder or to s3://bucket/prefix")
         return self.store
 
     @property
@@ -59,6 +59,7 @@ class Settings:
 
 
 _NAMES = [each.name for each in fields(Settings)]
+_STORE_OPTION = "FLAGSNAP_S3_"
 _MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0}
 
 
@@ -69,13 +70,21 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], fi
     there.
     """
     merged: dict[str, Any] = {}
+    store_options: dict[str, str] = {}
     for source in (_from_file(file), _from_environment(environment), options):
+        store_options.update(_store_options(source.get("store_options")))
         merged.update({name: value for name, value in source.items() if value is not None})
+    merged["store_options"] = store_options
     return Settings(**{name: _typed(name, value) for name, value in merged.items()})
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: environment.get(f"FLAGSNAP_{name.upper()}") or None for name in _NAMES}
+    found["store_options"] = {
+        name.removeprefix(_STORE_OPTION).lower(): value
+        for name, value in environment.items()
+        if name.startswith(_STORE_OPTION) and value
+    }
     found["database_url"] = found["database_url"] or environment.get("DATABASE_URL") or None
     return found
 
@@ -101,11 +110,28 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     return content
 
 
+def _store_options(given: Any) -> dict[str, str]:
+    """A table of the file, or the NAME=VALUE texts of the command line."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {name: str(value) for name, value in given.items()}
+    options = {}
+    for text in given if isinstance(given, list) else [given]:
+        name, equals, value = str(text).partition("=")
+        if not (name and equals):
+            raise UsageError(f"{text!r} is not a store option", "write it as NAME=VALUE")
+        options[name.replace("-", "_")] = value
+    return options
+
+
 def _typed(name: str, value: Any) -> Any:
     default = getattr(Settings(), name)
     try:
         if name == "pg_bin":
             return Path(value)
+        if name == "store_options":
+            return value
         typed = type(default)(value)
         if name in _MINIMUM and typed < _MINIMUM[name]:
             raise ValueError(name)

@@ -1,10 +1,16 @@
-"""The dump of a capture: pg_dump at work, and each of its files taken over as soon as it is finished."""
+"""The dump of a capture: pg_dump at work, and each of its files taken over as soon as it is finished.
 
+Where the store is slower than pg_dump, finished files pile up; when there are too many, pg_dump is held back.
+"""
+
+import hashlib
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from flagsnap.errors import ChildFailed, FlagsnapError
 from flagsnap.postgres.clients import Clients
@@ -14,9 +20,8 @@ from flagsnap.process import run
 from flagsnap.progress import Progress, Task
 from flagsnap.snapshot import Dump, DumpFile
 from flagsnap.stores.base import Draft
-from flagsnap.stores.snapshots import hash_file
 
-_HASHERS = 2
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,22 @@ class Dumper:
             compression=compression,
             lock_timeout=self.lock_timeout,
         )
-        with progress.task("dump", sum(sizes.values()), "bytes") as task, ThreadPoolExecutor(_HASHERS) as pool:
-            files = _Files(self.draft, self.path, pool, _Weights(sizes, task))
-            try:
-                run(command, files.read)
-            except ChildFailed as error:
-                raise _failed(error) from error
-            recorded = files.finish()
+        with _Files(self.draft, self.path) as files:
+            with progress.task("dump", sum(sizes.values()), "bytes") as task:
+                weights = _Weights(sizes, task)
+
+                def read(line: str) -> None:
+                    if item := finished_item(line):
+                        files.take(f"{item.dump_id}.dat*")
+                        weights.finished(item.name)
+
+                try:
+                    run(command, read, files.too_many if self.draft.room is not None else None)
+                except ChildFailed as error:
+                    raise _failed(error, self.draft.place) from error
+            # What is left: `toc.dat`, and large objects.
+            files.take("*")
+            recorded = files.all()
         return Dump(
             tool="pg_dump",
             tool_version=self.clients.version,
@@ -65,35 +79,62 @@ class Dumper:
 class _Files:
     """The dump's files: each is hashed and handed to the store as soon as pg_dump has finished it."""
 
-    def __init__(self, draft: Draft, path: str, pool: ThreadPoolExecutor, weights: "_Weights") -> None:
+    def __init__(self, draft: Draft, path: str) -> None:
         self._draft = draft
         self._path = path
         self._folder = draft.folder / path
-        self._pool = pool
-        self._weights = weights
+        self._pool = ThreadPoolExecutor(draft.workers)
         self._taken: dict[str, Future[DumpFile]] = {}
+        self._waiting = 0
+        self._lock = threading.Lock()
 
-    def read(self, line: str) -> None:
-        """Read a line of pg_dump."""
-        if item := finished_item(line):
-            for path in self._folder.glob(f"{item.dump_id}.dat*"):
-                self._take(path)
-            self._weights.finished(item.name)
+    def __enter__(self) -> Self:
+        return self
 
-    def finish(self) -> tuple[DumpFile, ...]:
-        """Take what is left, `toc.dat` and large objects among it, and wait for all."""
-        for path in self._folder.iterdir():
-            self._take(path)
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self._draft.cancel()
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self, pattern: str) -> None:
+        """Take over the finished files of that name; raises what went wrong with an earlier one."""
+        for future in list(self._taken.values()):
+            if future.done():
+                future.result()
+        for path in self._folder.glob(pattern):
+            if path.name not in self._taken:
+                size = path.stat().st_size
+                self._wait_for(size)
+                self._taken[path.name] = self._pool.submit(self._add, path, size)
+
+    def too_many(self) -> bool:
+        """Whether more bytes wait for the store than the draft has room for."""
+        return self._waiting > (self._draft.room or 0)
+
+    def all(self) -> tuple[DumpFile, ...]:
+        """Wait for all."""
         return tuple(sorted((future.result() for future in self._taken.values()), key=lambda file: file.path))
 
-    def _take(self, path: Path) -> None:
-        if path.name not in self._taken:
-            self._taken[path.name] = self._pool.submit(self._add, path)
-
-    def _add(self, path: Path) -> DumpFile:
-        file = DumpFile(path=f"{self._path}/{path.name}", bytes=path.stat().st_size, sha256=hash_file(path))
-        self._draft.add(file.path)
+    def _add(self, path: Path, size: int) -> DumpFile:
+        try:
+            file = DumpFile(path=f"{self._path}/{path.name}", bytes=size, sha256=_hash(path))
+            self._draft.add(file.path)
+        finally:
+            self._wait_for(-size)
         return file
+
+    def _wait_for(self, size: int) -> None:
+        with self._lock:
+            self._waiting += size
+
+
+def _hash(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; memory does not grow with the file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 class _Weights:
@@ -111,8 +152,8 @@ class _Weights:
             self._task.advance(sizes.pop())
 
 
-def _failed(error: ChildFailed) -> FlagsnapError:
+def _failed(error: ChildFailed, place: str) -> FlagsnapError:
     hint = "nothing was stored; run the same command again when the cause is gone"
     if "No space left" in error.tail:
-        hint = "free space in the store, and run the same command again"
+        hint = f"free space in {place}, and run the same command again"
     return FlagsnapError(f"the dump failed: {error}", hint)

@@ -2,6 +2,7 @@
 
 FlagsnapError              1  failed, the database as it was
 ├── ConnectionFailed       1
+├── StoreFailed            1  the store could not be reached, or refused
 ├── ChildFailed            1  a program that flagsnap ran ended badly
 ├── BridgeFailed           1  the Django project did not answer as it should
 ├── UsageError             2  usage or refused input
@@ -39,6 +40,10 @@ class FlagsnapError(Exception):
 
 class ConnectionFailed(FlagsnapError):
     """No connection to PostgreSQL could be had, or it broke."""
+
+
+class StoreFailed(FlagsnapError):
+    """The store could not be reached, failed, or refused what was asked of it."""
 
 
 class ChildFailed(FlagsnapError):

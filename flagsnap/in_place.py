@@ -13,7 +13,6 @@ from flagsnap.process import pump
 from flagsnap.progress import Progress
 from flagsnap.restore import Source, clients_for, read_toc, restore_failed, toc_list
 from flagsnap.snapshot import RecordedDatabase
-from flagsnap.stores.snapshots import require_files
 
 _DATABASE_WIDE = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION", "SUBSCRIPTION ", "DATABASE ")
 
@@ -34,8 +33,7 @@ def restore_in_place(source: Source, live: Address, worker: Connection, lock_tim
     gone = set(targets) - _recorded_schemas(source.recorded)
     moves = list(in_place.move_statements(worker, targets, gone))
     manifest = source.manifest
-    with source.snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
-        require_files(folder, manifest.files, source.jobs, progress)
+    with source.on_disk(progress) as folder:
         dump = folder / "dumps" / source.recorded.alias
         extensions = in_place.read_extensions(worker)
         entries = read_toc(clients, dump, lambda entry: _stays(entry, targets, extensions), progress)

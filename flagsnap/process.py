@@ -3,6 +3,9 @@
 A program is started from an argument list, never through a shell. Both of its pipes are drained while it runs, so
 that a verbose child cannot hang; the tail of its standard error is kept for the error message. A child runs in a
 session of its own and is ended, with all that it started, when its `with` block is left before it has finished.
+
+A child that tells on its standard error what it does can be held back: while nobody reads its words, it waits with the
+next. That needs no signal, so nothing stays stopped if flagsnap is killed: who writes to a reader that is gone ends.
 """
 
 import contextlib
@@ -10,8 +13,10 @@ import os
 import queue
 import select
 import signal
+import socket
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +29,10 @@ TAIL_LINES = 12
 GRACE_SECONDS = 5.0
 _CHUNK = 1 << 16
 _LOOK_UP_SECONDS = 0.5
+_HOLD_SECONDS = 0.02
 
 LineHandler = Callable[[str], None]
+HoldBack = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -46,27 +53,37 @@ class Command:
 class Child:
     """A running program; use it in a `with` block."""
 
-    def __init__(self, command: Command, on_error_line: LineHandler | None = None) -> None:
+    def __init__(
+        self, command: Command, on_error_line: LineHandler | None = None, hold_back: HoldBack | None = None
+    ) -> None:
         """Start it; UsageError if there is no such program.
 
-        `on_error_line` is called for each line of standard error, from a thread of the child's own.
+        `on_error_line` is called for each line of standard error, from a thread of the child's own; what it raises,
+        `chunks` raises. While `hold_back` is true, the lines are not read, and there is room for very few.
         """
         self._command = command
         self._on_error_line = on_error_line
+        self._hold_back = hold_back
+        self._handler_failed: Exception | None = None
+        self._leaving = False
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._errors, errors = _narrow_pipe() if hold_back else _pipe_pair()
         try:
             self._process = subprocess.Popen(
                 command.argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=errors,
                 env={**os.environ, **command.env},
                 cwd=command.folder,
                 user=command.user,
                 start_new_session=True,
             )
         except OSError as error:
+            self._errors.close()
             raise UsageError(f"cannot run {command.argv[0]}: {error.strerror}") from error
+        finally:
+            os.close(errors)
         self._drain = threading.Thread(target=self._drain_stderr, daemon=True)
         self._drain.start()
 
@@ -74,10 +91,11 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leaving = True
         if self._process.poll() is None:
             self._end()
         self._drain.join(timeout=GRACE_SECONDS)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
             if pipe:
                 # A child that is gone no longer reads what was still buffered for it; there is nothing to save.
                 with contextlib.suppress(OSError):
@@ -112,7 +130,7 @@ class Child:
         while True:
             # A signal does not always break off a read that is waiting; Python acts on it when this returns.
             while not select.select([output], [], [], _LOOK_UP_SECONDS)[0]:
-                pass
+                self._raise_handlers_failure()
             if not (chunk := os.read(output, _CHUNK)):
                 return
             yield chunk
@@ -137,6 +155,7 @@ class Child:
         """Wait for the end; ChildFailed unless the exit code is zero."""
         code = self._process.wait()
         self._drain.join(timeout=GRACE_SECONDS)
+        self._raise_handlers_failure()
         if code:
             raise ChildFailed(self._command.program, code, self.tail)
 
@@ -148,11 +167,20 @@ class Child:
 
     def _drain_stderr(self) -> None:
         with contextlib.suppress(ValueError):  # as above
-            for raw in _pipe(self._process.stderr):
+            for raw in self._errors:
                 line = raw.decode(errors="replace").rstrip("\n")
                 self._tail.append(line)
-                if self._on_error_line:
-                    self._on_error_line(line)
+                if self._on_error_line and not self._handler_failed:
+                    try:
+                        self._on_error_line(line)
+                    except Exception as error:  # noqa: BLE001  # raised where the child is waited for
+                        self._handler_failed = error
+                while self._hold_back and not self._leaving and self._process.poll() is None and self._hold_back():
+                    time.sleep(_HOLD_SECONDS)
+
+    def _raise_handlers_failure(self) -> None:
+        if self._handler_failed:
+            raise self._handler_failed
 
     def _end(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -163,9 +191,12 @@ class Child:
                 return
 
 
-def run(command: Command, on_error_line: LineHandler | None = None) -> str:
-    """Run a program to its end and give back its standard output; ChildFailed unless it ends with zero."""
-    with Child(command, on_error_line) as child:
+def run(command: Command, on_error_line: LineHandler | None = None, hold_back: HoldBack | None = None) -> str:
+    """Run a program to its end and give back its standard output; ChildFailed unless it ends with zero.
+
+    An error that `on_error_line` raises ends the program and is raised here.
+    """
+    with Child(command, on_error_line, hold_back) as child:
         child.close_input()
         output = b"".join(child.chunks())
         child.finish()
@@ -190,6 +221,23 @@ def pump(source: Command, sink: Command, before: str = "", after: Sequence[str] 
         for _ in reader.chunks():
             pass
         reader.finish()
+
+
+def _pipe_pair() -> tuple[IO[bytes], int]:
+    """A pipe: the end to read from, and the descriptor to write to."""
+    reading, writing = os.pipe()
+    return os.fdopen(reading, "rb"), writing
+
+
+def _narrow_pipe() -> tuple[IO[bytes], int]:
+    """The same, with room for a few lines only.
+
+    A pipe holds 64 KiB. A socket's buffers can be made small: Linux counts the sender's, macOS the receiver's.
+    """
+    reading, writing = socket.socketpair()
+    reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    writing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return os.fdopen(reading.detach(), "rb"), writing.detach()
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -7,7 +7,7 @@ before it leaves the live database serving, and no scratch database.
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from flagsnap.postgres.statistics import analyze_and_count, row_differences
 from flagsnap.progress import Progress
 from flagsnap.results import CopyResult
 from flagsnap.snapshot import Manifest, RecordedDatabase
-from flagsnap.stores.snapshots import Snapshots, require_files
+from flagsnap.stores.snapshots import Snapshots
 
 _ONLY_SUPERUSERS = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION ", "PUBLICATION TABLE", "SUBSCRIPTION ")
 
@@ -43,6 +43,10 @@ class Source:
     def recorded(self) -> RecordedDatabase:
         """The recorded state."""
         return self.manifest.database
+
+    def on_disk(self, progress: Progress) -> AbstractContextManager[Path]:
+        """The snapshot's folder on this machine, every file with its recorded hash."""
+        return self.snapshots.content(self.manifest, self.jobs, progress).on_disk()
 
 
 def restore_copy(source: Source, live: Address, name: str, progress: Progress) -> CopyResult:
@@ -88,16 +92,12 @@ def scratch_database(source: Source, live: Address, worker: Connection, progress
         raise UsageError(*problem)
     drop_leftovers(worker, live, progress)
     name = databases.name_for(live.database, "scratch", datetime.now(UTC))
-    with source.snapshots.store.checkout(
-        source.manifest.deploy_id, [file.path for file in source.manifest.files]
-    ) as folder:
-        require_files(folder, source.manifest.files, source.jobs, progress)
-        with databases.dropped_afterwards(worker, name):
-            _make(source, live, worker, name, folder / "dumps" / source.recorded.alias, progress)
-            for what in databases.apply_properties(worker, name, source.recorded.properties):
-                progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
-            prove(source, live.to(name), progress)
-            yield name
+    with source.on_disk(progress) as folder, databases.dropped_afterwards(worker, name):
+        _make(source, live, worker, name, folder / "dumps" / source.recorded.alias, progress)
+        for what in databases.apply_properties(worker, name, source.recorded.properties):
+            progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
+        prove(source, live.to(name), progress)
+        yield name
 
 
 def createdb_problem(worker: Connection) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from flagsnap.progress import Progress
 from flagsnap.restore import compare
 from flagsnap.results import Check
 from flagsnap.snapshot import Manifest
-from flagsnap.stores.snapshots import Snapshots, check_files
+from flagsnap.stores.snapshots import Snapshots
 
 Level = Literal["manifest", "files"]
 
@@ -26,8 +26,7 @@ def verify_snapshot(
     passed = Check("manifest", manifest.deploy_id)
     if level == "manifest":
         return (passed,)
-    with snapshots.store.checkout(manifest.deploy_id, [file.path for file in manifest.files]) as folder:
-        problems = check_files(folder, manifest.files, workers, progress)
+    problems = snapshots.content(manifest, workers, progress).check()
     return passed, Check("files", manifest.deploy_id, problems)
 
 

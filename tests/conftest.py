@@ -7,6 +7,7 @@ import pytest
 
 pytest_plugins = (
     "tests.fix_servers",
+    "tests.fix_s3",
     "tests.fix_databases",
     "tests.fix_projects",
     "tests.fix_cli",

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from flagsnap.cli.app import main
+from flagsnap.config import load_settings
+from flagsnap.stores import open_store
+from flagsnap.stores.snapshots import Snapshots
 from tests.fix_databases import Database
+from tests.fix_s3 import place
+
+STORE = "FLAGSNAP_TEST_STORE"
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,25 @@ class Ended:
 
 @dataclass
 class Flagsnap:
-    """The command line, with the test's database and a store of its own in the environment."""
+    """The command line, with the test's database and a store of its own in the environment.
+
+    `store` is where snapshots are if the store is a folder.
+    """
 
     store: Path
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The store, read by the product."""
+        settings = load_settings({}, {**os.environ, **self.environment}, None)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                if name.startswith("AWS_"):
+                    patch.setenv(name, value)
+            snapshots = Snapshots(open_store(settings.store, settings.store_options))
+            snapshots.store.list()  # boto3 looks for its settings now, and not later
+            return snapshots
 
     def __call__(self, *arguments: str, code: int | None = 0, **environment: str) -> Ended:
         """Run it to its end; the exit code must be `code`, unless that is None."""
@@ -81,15 +102,23 @@ class Flagsnap:
 
 
 @pytest.fixture
-def flagsnap(database: Database, tmp_path: Path) -> Flagsnap:
-    """flagsnap on the test's database; the clients are the server's own."""
-    store = tmp_path / "store"
+def flagsnap(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Flagsnap:
+    """flagsnap on the test's database; the clients are the server's own.
+
+    The store is the one that FLAGSNAP_TEST_STORE names: local (the default), or a server of fix_s3.py. A test that is
+    about the folder itself is marked `local_store`.
+    """
+    folder = tmp_path / "store"
     environment = {
         "FLAGSNAP_DATABASE_URL": database.url,
-        "FLAGSNAP_STORE": str(store),
+        "FLAGSNAP_STORE": str(folder),
         "FLAGSNAP_PG_BIN": str(database.server.bin_dir),
     }
-    return Flagsnap(store, environment)
+    kind = os.environ.get(STORE, "local")
+    if kind != "local" and not request.node.get_closest_marker("local_store"):
+        there = place(kind)
+        environment |= {**there.server.environment, "FLAGSNAP_STORE": there.url}
+    return Flagsnap(folder, environment)
 
 
 def _checked(arguments: tuple[str, ...], ended: Ended, code: int | None) -> Ended:

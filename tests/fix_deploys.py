@@ -19,7 +19,6 @@ import pytest
 from flagsnap.capture import CaptureRequest, capture
 from flagsnap.postgres.connection import Address
 from flagsnap.progress import Silent
-from flagsnap.stores import open_store
 from flagsnap.stores.snapshots import Snapshots
 from flagsnap.verify import verify_live
 from tests.fix_cli import Ended, Flagsnap
@@ -62,7 +61,7 @@ class Deploys:
     @property
     def snapshots(self) -> Snapshots:
         """The store."""
-        return Snapshots(open_store(str(self.flagsnap.store)))
+        return self.flagsnap.snapshots
 
     def capture(self, deploy_id: str = DEPLOY, *migrate: str) -> None:
         """Write the release, migrate, capture; `migrate` are arguments, such as an app and the name to stop at."""

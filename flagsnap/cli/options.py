@@ -23,6 +23,10 @@ GLOBAL_OPTIONS: dict[str, Any] = {
         _global("--database-url", help="The live database. [FLAGSNAP_DATABASE_URL, then DATABASE_URL]"),
     ],
     "store": Annotated[str | None, _global("--store", help="Where snapshots are kept. [FLAGSNAP_STORE]")],
+    "store_option": Annotated[
+        list[str] | None,
+        _global("--store-option", help="NAME=VALUE, of an S3 store: region, endpoint_url, sse, … [FLAGSNAP_S3_<NAME>]"),
+    ],
     "manage": Annotated[
         str | None, _global("--manage", help='How to run the project: "python manage.py". [FLAGSNAP_MANAGE]')
     ],

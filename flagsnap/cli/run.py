@@ -32,7 +32,9 @@ class Run:
 
     def set(self, options: Mapping[str, Any]) -> None:
         """Take over the global options that were given, before or after the command's name."""
-        self.options.update({name: value for name, value in options.items() if value is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        before_and_after = [*self.options.pop("store_options", ()), *(given.pop("store_option", None) or ())]
+        self.options.update(given, store_options=before_and_after)
 
     @property
     def json(self) -> bool:
@@ -72,7 +74,7 @@ class Run:
         from flagsnap.stores import open_store
         from flagsnap.stores.snapshots import Snapshots
 
-        return Snapshots(open_store(self.settings.need_store()))
+        return Snapshots(open_store(self.settings.need_store(), self.settings.store_options))
 
     @cached_property
     def project(self) -> "Project | None":

@@ -23,11 +23,6 @@ UNAPPLY_SESSION = "flagsnap unapply"
 _HINT = "wait until the other run has ended; `SELECT pid, application_name FROM pg_stat_activity` shows it"
 
 
-def lock_in_transaction(connection: Connection, database: str) -> None:
-    """Take the lock of a run in the transaction that is open; Locked if another run has it."""
-    _take(connection, RUN_KEY, database)
-
-
 @contextmanager
 def holding(connection: Connection, database: str, key: int = RUN_KEY) -> Iterator[None]:
     """Hold a lock for the length of the block, in a transaction of its own on this connection."""

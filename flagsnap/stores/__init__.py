@@ -1,6 +1,7 @@
 """Stores: where snapshots are kept, behind one contract (`base.Store`)."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -9,11 +10,20 @@ from flagsnap.stores.base import Store
 from flagsnap.stores.local import LocalStore
 
 
-def open_store(url: str) -> Store:
-    """The store at `url`: a path, or `file:///path`; UsageError for anything else."""
+def open_store(url: str, options: Mapping[str, str] | None = None) -> Store:
+    """The store at `url`: a path, `file:///path` or `s3://bucket/prefix`; UsageError for anything else.
+
+    `options` are those of an S3 store; a folder has none.
+    """
     scheme, is_url, _ = url.partition("://")
+    if is_url and scheme.lower() == "s3":
+        from flagsnap.stores.s3 import S3Store  # noqa: PLC0415  # boto3 takes its time, and a folder needs none of it
+
+        return S3Store(url, options or {})
     if is_url and scheme.lower() != "file":
-        raise UsageError(f"this flagsnap knows no {scheme}:// stores", "use a folder: a path, or file:///path")
+        raise UsageError(
+            f"there are no {scheme}:// stores", "use a folder (a path, or file:///path) or s3://bucket/prefix"
+        )
     return LocalStore(_from_url(url) if is_url or scheme.startswith("file:") else _from_path(url))
 
 

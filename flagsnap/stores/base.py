@@ -1,14 +1,17 @@
-"""A store: where snapshots are kept. Five verbs; what they promise is written here once, for every kind of store.
+"""A store: where snapshots are kept. What its verbs promise is written here once, for every kind of store.
 
 `begin` and the draft's `publish` are the only way to a snapshot. A draft is invisible until it is published, all at
 once; a draft whose process has died is nothing but waste, and `sweep` removes it. Verbs do not retry: a store that
-needs it retries inside.
+needs it retries inside. What cannot be had from the store is StoreFailed, unless it says otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
+
+from flagsnap.progress import Progress
+from flagsnap.snapshot import Summary
 
 
 class Draft(Protocol):
@@ -18,13 +21,28 @@ class Draft(Protocol):
     def folder(self) -> Path:
         """Where pg_dump writes: on this machine, with nothing in it yet. Paths below it are the snapshot's paths."""
 
+    @property
+    def place(self) -> str:
+        """What to free space in when the folder is full, in words."""
+
+    @property
+    def workers(self) -> int:
+        """How many files `add` takes over at once with profit."""
+
+    @property
+    def room(self) -> int | None:
+        """How many bytes of finished files may wait in `folder` for `add`; None if they stay there anyway."""
+
     def add(self, path: str) -> None:
         """Take over the finished file `folder/path`: when this returns, the store has it safely.
 
         The file may be gone from `folder` then. May be called from several threads at once.
         """
 
-    def publish(self, manifest: bytes) -> None:
+    def cancel(self) -> None:
+        """Have every `add` end soon, in an error: the draft will not be published. From any thread."""
+
+    def publish(self, manifest: bytes, summary: Summary) -> None:
         """The commit point: from here on the snapshot exists, whole and for good.
 
         SnapshotExists if another one of that deploy id was published in the meantime; that one stays as it is.
@@ -38,23 +56,30 @@ class Store(Protocol):
     def url(self) -> str:
         """The address in words, without secrets."""
 
-    def begin(self, deploy_id: str) -> AbstractContextManager[Draft]:
-        """Begin a snapshot. Left without `publish`, the block leaves nothing behind."""
+    def begin(self, deploy_id: str, owner: str, progress: Progress) -> AbstractContextManager[Draft]:
+        """Begin a snapshot. Left without `publish`, the block leaves nothing behind.
 
-    def deploy_ids(self) -> Sequence[str]:
-        """All published snapshots, in no order; an empty or missing store has none."""
-
-    def read(self, deploy_id: str, path: str) -> bytes:
-        """A small file of a published snapshot; SnapshotMissing if there is no such snapshot."""
-
-    def checkout(self, deploy_id: str, paths: Sequence[str]) -> AbstractContextManager[Path]:
-        """The snapshot's folder on this machine, with those files in it, for reading only.
-
-        A file that the store does not have is not there; the caller, who knows what to expect, finds out.
+        Locked if another run is making a snapshot of that deploy id. The caller holds the lock of `owner`, whatever
+        that is, for as long as the block lasts; this is how a store that several machines use knows what is dead.
         """
+
+    def list(self) -> Mapping[str, Summary | None]:
+        """All published snapshots, in no order; an empty or missing store has none.
+
+        The summary is the one that was published, if the store has it at hand; without it, read the manifest.
+        """
+
+    def files(self, deploy_id: str) -> Mapping[str, int]:
+        """All files of a published snapshot and their sizes in bytes; SnapshotMissing if there is no such snapshot."""
+
+    def read(self, deploy_id: str, path: str) -> Iterator[bytes]:
+        """A file of a published snapshot, piece by piece; SnapshotMissing if there is no such file."""
+
+    def folder(self, deploy_id: str) -> Path | None:
+        """Where the files of a published snapshot lie on this machine, for reading only; None if they do not."""
 
     def remove(self, deploy_id: str) -> None:
         """Remove a snapshot, the manifest first. SnapshotMissing if there is none."""
 
-    def sweep(self) -> Sequence[str]:
-        """Remove what killed runs left; gives back the deploy ids that they worked on."""
+    def sweep(self, owner: str, progress: Progress) -> None:
+        """Remove what killed runs left, and say so; the caller holds the lock of `owner`, so all of its are dead."""

@@ -4,25 +4,26 @@
     <store>/.drafts/<deploy-id>~…/…   one that is being made, or was when its process died
 
 A draft is published by renaming its folder, so the snapshot appears all at once with its manifest in it; rename(2)
-refuses where the target is a folder with content. Each draft is locked (flock) by the process that makes it; a draft
-whose lock can be had is dead. Everything is synced before the rename, and the folder that holds the name after it.
+refuses where the target is a folder with content. Each draft is locked by the process that makes it; a draft whose
+lock can be had is dead. Everything is synced before the rename, and the folder that holds the name after it.
 """
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flagsnap.errors import FlagsnapError, SnapshotExists, SnapshotMissing, UsageError
-from flagsnap.snapshot import MANIFEST, is_deploy_id
+from flagsnap.errors import SnapshotExists, SnapshotMissing, StoreFailed, UsageError
+from flagsnap.progress import Progress
+from flagsnap.snapshot import MANIFEST, Summary, is_deploy_id
+from flagsnap.stores.scratch import SEPARATOR, locked_folder, remove_dead
 
 _DRAFTS = ".drafts"
-_SEPARATOR = "~"  # no deploy id has it
+_CHUNK = 1 << 20
 
 
 class LocalStore:
@@ -34,80 +35,68 @@ class LocalStore:
         self.url = str(root)
 
     @contextmanager
-    def begin(self, deploy_id: str) -> Iterator["LocalDraft"]:
+    def begin(self, deploy_id: str, owner: str, progress: Progress) -> Iterator["LocalDraft"]:  # noqa: ARG002
         """Begin a snapshot in a folder of its own beside the published ones."""
         with _worded(self.root):
-            folder, lock = self._locked_draft(deploy_id)
-        try:
-            with _worded(self.root):
+            _make_private(self.root)
+            _make_private(self.root / _DRAFTS)
+            # After a publication the folder has another name, and nothing is removed.
+            with locked_folder(self.root / _DRAFTS, deploy_id) as folder:
                 yield LocalDraft(folder, self.root / deploy_id)
-        finally:
-            # After a publication the folder has another name, and this removes nothing.
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
-    def deploy_ids(self) -> Sequence[str]:
+    def list(self) -> Mapping[str, Summary | None]:
         """The folders that have a manifest."""
         with _worded(self.root):
             try:
                 folders = list(self.root.iterdir())
             except FileNotFoundError:
-                return []
+                return {}
             # Not every folder is ours to look into: a volume has a lost+found.
-            return [path.name for path in folders if is_deploy_id(path.name) and (path / MANIFEST).is_file()]
+            names = (path.name for path in folders if is_deploy_id(path.name) and (path / MANIFEST).is_file())
+            return dict.fromkeys(names)
 
-    def read(self, deploy_id: str, path: str) -> bytes:
+    def files(self, deploy_id: str) -> Mapping[str, int]:
+        """Walk the snapshot's folder."""
+        with _worded(self.root):
+            folder = self.folder(deploy_id)
+            found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+            return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
+
+    def read(self, deploy_id: str, path: str) -> Iterator[bytes]:
         """Read a file of a snapshot."""
         with _worded(self.root):
             try:
-                return (self._folder(deploy_id) / path).read_bytes()
+                with (self.folder(deploy_id) / path).open("rb") as stream:
+                    while chunk := stream.read(_CHUNK):
+                        yield chunk
             except FileNotFoundError as error:
                 raise SnapshotMissing(f"snapshot {deploy_id} has no file {path}") from error
 
-    @contextmanager
-    def checkout(self, deploy_id: str, paths: Sequence[str]) -> Iterator[Path]:  # noqa: ARG002  # all are there
+    def folder(self, deploy_id: str) -> Path:
         """The snapshot's own folder."""
         with _worded(self.root):
-            folder = self._folder(deploy_id)
-        yield folder
+            folder = self.root / deploy_id
+            if not (folder / MANIFEST).is_file():
+                raise SnapshotMissing(
+                    f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there"
+                )
+            return folder
 
     def remove(self, deploy_id: str) -> None:
         """Rename the folder away, which removes the snapshot in one step, then delete it."""
         with _worded(self.root):
-            folder = self._folder(deploy_id)
+            folder = self.folder(deploy_id)
             drafts = self.root / _DRAFTS
             _make_private(drafts)
-            grave = Path(tempfile.mkdtemp(prefix=deploy_id + _SEPARATOR, dir=drafts))
+            grave = Path(tempfile.mkdtemp(prefix=deploy_id + SEPARATOR, dir=drafts))
             folder.rename(grave / deploy_id)
             _sync(self.root)
             shutil.rmtree(grave)
 
-    def sweep(self) -> Sequence[str]:
+    def sweep(self, owner: str, progress: Progress) -> None:  # noqa: ARG002  # the lock tells, whoever the owner is
         """Remove the drafts whose lock nobody holds."""
-        folders = sorted((self.root / _DRAFTS).glob("*"))
-        return [folder.name.split(_SEPARATOR)[0] for folder in folders if _remove_if_dead(folder)]
-
-    def _locked_draft(self, deploy_id: str) -> tuple[Path, int]:
-        """A new folder for a draft, and the handle that locks it."""
-        _make_private(self.root)
-        drafts = self.root / _DRAFTS
-        _make_private(drafts)
-        while True:
-            folder = Path(tempfile.mkdtemp(prefix=deploy_id + _SEPARATOR, dir=drafts))
-            with suppress(FileNotFoundError):  # another run swept it before it was locked
-                lock = os.open(folder, os.O_RDONLY)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if folder.exists():
-                    return folder, lock
-                os.close(lock)
-
-    def _folder(self, deploy_id: str) -> Path:
-        folder = self.root / deploy_id
-        if not (folder / MANIFEST).is_file():
-            raise SnapshotMissing(
-                f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there"
-            )
-        return folder
+        for dead in remove_dead(self.root / _DRAFTS):
+            progress.note(f"removed what an interrupted run had left of {dead}")
 
 
 @dataclass(frozen=True)
@@ -116,6 +105,9 @@ class LocalDraft:
 
     folder: Path
     target: Path
+    place: str = "the store"
+    workers: int = 2
+    room: None = None
 
     def add(self, path: str) -> None:
         """Sync the file; it stays where it is."""
@@ -123,7 +115,10 @@ class LocalDraft:
         file.chmod(0o600)
         _sync(file)
 
-    def publish(self, manifest: bytes) -> None:
+    def cancel(self) -> None:
+        """Nothing takes long here."""
+
+    def publish(self, manifest: bytes, summary: Summary) -> None:  # noqa: ARG002  # reading the manifest costs little
         """Write and sync the manifest, then rename the folder."""
         file = self.folder / MANIFEST
         with file.open("xb") as stream:
@@ -140,23 +135,6 @@ class LocalDraft:
                 raise
             raise SnapshotExists(f"snapshot {self.target.name} was published by another run meanwhile") from error
         _sync(self.target.parent)
-
-
-def _remove_if_dead(folder: Path) -> bool:
-    """Remove a draft that nobody has locked; locked meanwhile, so that nobody begins to use it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # somebody else has removed it
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A pg_dump that outlived its flagsnap may still be writing; what it adds goes with the next sweep.
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
-    return True
 
 
 def _make_private(folder: Path) -> None:
@@ -186,4 +164,4 @@ def _worded(root: Path) -> Iterator[None]:
         hint = "check what --store (FLAGSNAP_STORE) names, and its disk"
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             hint = "free space there, and run the same command again"
-        raise FlagsnapError(f"the store {root} failed: {(error.strerror or str(error)).lower()}", hint) from error
+        raise StoreFailed(f"the store {root} failed: {(error.strerror or str(error)).lower()}", hint) from error

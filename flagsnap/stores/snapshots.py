@@ -1,10 +1,4 @@
-"""The snapshots of a store: manifests read and checked, files checked against them."""
-
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+"""The snapshots of a store: found by deploy id or by their order, manifests read and checked."""
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
 from flagsnap.progress import Progress
@@ -12,7 +6,6 @@ from flagsnap.results import Listing
 from flagsnap.snapshot import (
     LATEST,
     MANIFEST,
-    DumpFile,
     Manifest,
     Summary,
     check_deploy_id,
@@ -20,8 +13,7 @@ from flagsnap.snapshot import (
     read_manifest,
 )
 from flagsnap.stores.base import Store
-
-_CHUNK = 1 << 20
+from flagsnap.stores.content import Content
 
 
 class Snapshots:
@@ -34,7 +26,11 @@ class Snapshots:
         """The manifest of a deploy id, or of `latest`. SnapshotMissing, or SnapshotDamaged."""
         if deploy_id == LATEST:
             return self._latest()
-        return read_manifest(self.store.read(check_deploy_id(deploy_id), MANIFEST), deploy_id)
+        check_deploy_id(deploy_id)
+        try:
+            return self._read(deploy_id)
+        except SnapshotDamaged:
+            return self._read(deploy_id)  # a network may have altered what the store has whole
 
     def find(self, deploy_id: str) -> Manifest | None:
         """The manifest, None if there is no such snapshot; SnapshotDamaged."""
@@ -55,15 +51,22 @@ class Snapshots:
         return self.get(later[-1].deploy_id)
 
     def list(self) -> Listing:
-        """Read every manifest; one that cannot be read hides none of the others."""
+        """All summaries; a manifest that must be read for one and cannot hides none of the others."""
         summaries: list[Summary] = []
         damaged: list[tuple[str, str]] = []
-        for deploy_id in sorted(self.store.deploy_ids()):
+        for deploy_id, summary in sorted(self.store.list().items()):
             try:
-                summaries.append(self.get(deploy_id).summary)
+                summaries.append(summary or self.get(deploy_id).summary)
             except FlagsnapError as error:
                 damaged.append((deploy_id, str(error)))
         return Listing(newest_first(summaries), tuple(damaged))
+
+    def content(self, manifest: Manifest, workers: int, progress: Progress) -> Content:
+        """The files of a snapshot, so many at a time."""
+        return Content(self.store, manifest, workers, progress)
+
+    def _read(self, deploy_id: str) -> Manifest:
+        return read_manifest(b"".join(self.store.read(deploy_id, MANIFEST)), deploy_id)
 
     def _latest(self) -> Manifest:
         summaries = self._all()
@@ -80,56 +83,3 @@ class Snapshots:
                 "name a deploy id (`flagsnap list` shows them), or take the damaged one out of the store",
             )
         return listing.summaries
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; memory does not grow with the file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def check_files(folder: Path, files: Sequence[DumpFile], workers: int, progress: Progress) -> tuple[str, ...]:
-    """Hash every file of a snapshot in `folder`; gives back what is missing, extra or changed, in words."""
-    total = sum(file.bytes for file in files)
-    with progress.task("hash files", total, "bytes") as task, ThreadPoolExecutor(workers) as pool:
-
-        def check(file: DumpFile) -> str | None:
-            problem = _check_file(folder, file)
-            task.advance(file.bytes)
-            return problem
-
-        problems = [problem for problem in pool.map(check, files) if problem]
-    return (*problems, *_extra_files(folder, files))
-
-
-def require_files(folder: Path, files: Sequence[DumpFile], workers: int, progress: Progress) -> None:
-    """SnapshotDamaged unless every file is there with its recorded hash."""
-    if problems := check_files(folder, files, workers, progress):
-        raise SnapshotDamaged(
-            f"the snapshot is damaged: {problems[0]}" + (f", and {len(problems) - 1} more" if problems[1:] else ""),
-            "`flagsnap verify --level files` shows all; `flagsnap list` shows other snapshots",
-        )
-
-
-def _check_file(folder: Path, file: DumpFile) -> str | None:
-    path = folder / file.path
-    try:
-        size = path.stat().st_size
-        if size != file.bytes:
-            return f"{file.path} has {size} bytes, not {file.bytes}"
-        return None if hash_file(path) == file.sha256 else f"{file.path} does not have its recorded SHA-256"
-    except FileNotFoundError:
-        return f"{file.path} is missing"
-
-
-def _extra_files(folder: Path, files: Iterable[DumpFile]) -> list[str]:
-    known = {file.path for file in files}
-    found = (
-        (Path(parent) / name).relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder / "dumps")
-        for name in names
-    )
-    return [f"{path} was not recorded" for path in sorted(found) if path not in known]

@@ -2,20 +2,35 @@
 
 import multiprocessing
 import os
+import random
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 
 import pytest
 
-from flagsnap.errors import SnapshotExists, SnapshotMissing
-from flagsnap.snapshot import MANIFEST
+from flagsnap.errors import Interrupted, Locked, SnapshotExists, SnapshotMissing
+from flagsnap.progress import Silent
+from flagsnap.snapshot import MANIFEST, Summary
 from flagsnap.stores.base import Draft, Store
 from tests.contract.fix_stores import Opener
 
 FILES = {"dumps/default/toc.dat": b"contents", "dumps/default/3401.dat.gz": b"\0" * 100_000}
+OWNER, STRANGER = "7413/flagsmith", "7413/other"
+QUIET = Silent()
+
+
+class Notes(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def fill(draft: Draft, files: dict[str, bytes] = FILES) -> None:
@@ -26,49 +41,85 @@ def fill(draft: Draft, files: dict[str, bytes] = FILES) -> None:
         draft.add(path)
 
 
-def publish(store: Store, deploy_id: str, manifest: bytes = b"manifest") -> None:
-    with store.begin(deploy_id) as draft:
+def publish(store: Store, deploy_id: str, manifest: bytes = b"manifest", owner: str = OWNER) -> None:
+    with store.begin(deploy_id, owner, QUIET) as draft:
         fill(draft)
-        draft.publish(manifest)
+        draft.publish(manifest, summary(deploy_id))
+
+
+def summary(deploy_id: str, **labels: str) -> Summary:
+    moment = datetime(2026, 11, 22, 14, 2, 0, 123456, UTC)
+    return Summary(deploy_id=deploy_id, captured_at=moment, bytes=100_008, migrations=593, labels=labels)
+
+
+def swept(store: Store, owner: str = OWNER) -> list[str]:
+    """The deploy ids of which something was swept."""
+    told = Notes()
+    store.sweep(owner, told)
+    return [note.split()[-1] for note in told.notes]
+
+
+def content(store: Store, deploy_id: str, path: str = MANIFEST) -> bytes:
+    return b"".join(store.read(deploy_id, path))
+
+
+def contents(store: Store, deploy_id: str) -> dict[str, bytes]:
+    """All files but the manifest."""
+    paths = [path for path in store.files(deploy_id) if path != MANIFEST]
+    return {path: content(store, deploy_id, path) for path in paths}
 
 
 def test_an_empty_or_missing_store_has_nothing(store: Store) -> None:
-    assert list(store.deploy_ids()) == []
-    assert list(store.sweep()) == []
+    assert store.list() == {}
+    assert swept(store) == []
     with pytest.raises(SnapshotMissing, match=r"no snapshot 1.0"):
-        store.read("1.0", MANIFEST)
-    with pytest.raises(SnapshotMissing), store.checkout("1.0", []):
-        pass
-    with pytest.raises(SnapshotMissing):
+        content(store, "1.0")
+    with pytest.raises(SnapshotMissing, match=r"no snapshot 1.0"):
+        store.files("1.0")
+    with pytest.raises(SnapshotMissing, match=r"no snapshot 1.0"):
         store.remove("1.0")
 
 
 def test_what_was_published_is_there_for_everybody(open_one: Opener) -> None:
     publish(open_one(), "1.0", b"the manifest")
     other = open_one()
-    assert list(other.deploy_ids()) == ["1.0"]
-    assert other.read("1.0", MANIFEST) == b"the manifest"
-    with other.checkout("1.0", list(FILES)) as folder:
+    assert list(other.list()) == ["1.0"]
+    assert content(other, "1.0") == b"the manifest"
+    assert contents(other, "1.0") == FILES
+    sizes = {path: len(content) for path, content in FILES.items()}
+    assert other.files("1.0") == {**sizes, MANIFEST: len(b"the manifest")}
+    if folder := other.folder("1.0"):
         assert {path: (folder / path).read_bytes() for path in FILES} == FILES
-    assert list(other.sweep()) == []
+    assert swept(other) == []
+
+
+@pytest.mark.parametrize("labels", [{}, {"commit": "abc def/&=~ä", "": "", "a.b": "…"}, {"long": "x" * 300}])
+def test_a_summary_is_what_was_published_or_not_there(store: Store, labels: dict[str, str]) -> None:
+    published = summary("1.0", **labels)
+    with store.begin("1.0", OWNER, QUIET) as draft:
+        fill(draft)
+        draft.publish(b"manifest", published)
+    assert store.list()["1.0"] in (None, published)
 
 
 def test_a_draft_has_an_empty_folder_of_its_own(store: Store) -> None:
-    with store.begin("1.0") as one, store.begin("1.0") as other, store.begin("2.0") as third:
-        folders = {one.folder, other.folder, third.folder}
-        assert len(folders) == 3
+    with store.begin("1.0", OWNER, QUIET) as one, store.begin("2.0", OWNER, QUIET) as other:
+        folders = {one.folder, other.folder}
+        assert len(folders) == 2
         assert all(list(folder.iterdir()) == [] for folder in folders)
 
 
 def test_a_draft_is_invisible_until_it_is_published(open_one: Opener) -> None:
     watcher = open_one()
-    with open_one().begin("1.0") as draft:
+    with open_one().begin("1.0", OWNER, QUIET) as draft:
         fill(draft)
-        assert list(watcher.deploy_ids()) == []
+        assert list(watcher.list()) == []
         with pytest.raises(SnapshotMissing):
-            watcher.read("1.0", "dumps/default/toc.dat")
-        draft.publish(b"manifest")
-        assert list(watcher.deploy_ids()) == ["1.0"]
+            watcher.files("1.0")
+        with pytest.raises(SnapshotMissing):
+            content(watcher, "1.0")
+        draft.publish(b"manifest", summary("1.0"))
+        assert list(watcher.list()) == ["1.0"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, None])
@@ -77,7 +128,7 @@ def test_left_without_publishing_nothing_stays(open_one: Opener, error: type[Bas
     folders = []
 
     def leave() -> None:
-        with store.begin("1.0") as draft:
+        with store.begin("1.0", OWNER, QUIET) as draft:
             folders.append(draft.folder)
             fill(draft)
             if error:
@@ -89,101 +140,122 @@ def test_left_without_publishing_nothing_stays(open_one: Opener, error: type[Bas
     else:
         leave()
     assert not folders[0].exists()
-    assert list(open_one().deploy_ids()) == []
-    assert list(open_one().sweep()) == []
+    assert list(open_one().list()) == []
+    assert swept(open_one()) == []
 
 
 def test_a_published_snapshot_is_never_replaced(store: Store) -> None:
     publish(store, "1.0", b"first")
     with pytest.raises(SnapshotExists, match=r"1.0"):
         publish(store, "1.0", b"second")
-    assert store.read("1.0", MANIFEST) == b"first"
-    assert list(store.deploy_ids()) == ["1.0"]
-    assert list(store.sweep()) == []
+    assert content(store, "1.0") == b"first"
+    assert contents(store, "1.0") == FILES
+    assert list(store.list()) == ["1.0"]
+    assert swept(store) == []
 
 
-def test_of_two_drafts_of_one_id_the_first_to_publish_wins(open_one: Opener) -> None:
-    one, other = open_one(), open_one()
-    with one.begin("1.0") as early, other.begin("1.0") as late:
+def test_of_two_drafts_of_one_id_one_wins(open_one: Opener) -> None:
+    def too_late() -> None:
+        with open_one().begin("1.0", STRANGER, QUIET) as late:
+            fill(late, {"dumps/x": b"late"})
+            early.publish(b"early", summary("1.0"))
+            late.publish(b"late", summary("1.0"))
+
+    with open_one().begin("1.0", OWNER, QUIET) as early:
         fill(early, {"dumps/x": b"early"})
-        fill(late, {"dumps/x": b"late"})
-        late.publish(b"late")
-        with pytest.raises(SnapshotExists):
-            early.publish(b"early")
-    assert one.read("1.0", MANIFEST) == b"late"
-    with one.checkout("1.0", ["dumps/x"]) as folder:
-        assert (folder / "dumps/x").read_bytes() == b"late"
+        with pytest.raises((Locked, SnapshotExists)):
+            too_late()
+        if not open_one().list():
+            early.publish(b"early", summary("1.0"))
+    assert content(open_one(), "1.0") == b"early"
+    assert contents(open_one(), "1.0") == {"dumps/x": b"early"}
 
 
 def test_one_of_many_publishing_at_once_wins(open_one: Opener) -> None:
     def try_to_publish(number: int) -> bool:
         try:
-            publish(open_one(), "1.0", str(number).encode())
-        except SnapshotExists:
+            publish(open_one(), "1.0", str(number).encode(), f"owner/{number}")
+        except (Locked, SnapshotExists):
             return False
         return True
 
     with ThreadPoolExecutor(8) as pool:
         won = [number for number, done in enumerate(pool.map(try_to_publish, range(8))) if done]
-    assert [open_one().read("1.0", MANIFEST)] == [str(number).encode() for number in won]
+    assert [content(open_one(), "1.0")] == [str(number).encode() for number in won]
+    assert contents(open_one(), "1.0") == FILES
 
 
 def test_files_may_be_added_from_several_threads(store: Store) -> None:
     files = {f"dumps/default/{number}.dat": str(number).encode() for number in range(50)}
-    with store.begin("1.0") as draft:
+    with store.begin("1.0", OWNER, QUIET) as draft:
         (draft.folder / "dumps/default").mkdir(parents=True)
         for path, content in files.items():
             (draft.folder / path).write_bytes(content)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(draft.add, files))
-        draft.publish(b"manifest")
-    with store.checkout("1.0", list(files)) as folder:
-        assert {path: (folder / path).read_bytes() for path in files} == files
+        draft.publish(b"manifest", summary("1.0"))
+    assert contents(store, "1.0") == files
+
+
+def test_a_large_file(store: Store) -> None:
+    large = random.Random(4).randbytes(40 << 20)
+    with store.begin("1.0", OWNER, QUIET) as draft:
+        fill(draft, {"dumps/default/1.dat": large, "dumps/default/empty": b""})
+        draft.publish(b"manifest", summary("1.0"))
+    assert contents(store, "1.0") == {"dumps/default/1.dat": large, "dumps/default/empty": b""}
+
+
+def test_a_draft_that_was_cancelled_adds_no_more(store: Store) -> None:
+    with store.begin("1.0", OWNER, QUIET) as draft:
+        (draft.folder / "x").write_bytes(b"x")
+        draft.cancel()
+        with suppress(Interrupted):
+            draft.add("x")
+    assert list(store.list()) == []
+    assert swept(store) == []
 
 
 def test_ids_are_kept_apart(store: Store) -> None:
     for deploy_id in ("1.0", "1.0.1", "1", "A", "x" * 128):
         publish(store, deploy_id, deploy_id.encode())
-    assert sorted(store.deploy_ids()) == sorted(["1.0", "1.0.1", "1", "A", "x" * 128])
+    assert sorted(store.list()) == sorted(["1.0", "1.0.1", "1", "A", "x" * 128])
     store.remove("1.0")
-    assert sorted(store.deploy_ids()) == sorted(["1.0.1", "1", "A", "x" * 128])
+    assert sorted(store.list()) == sorted(["1.0.1", "1", "A", "x" * 128])
 
 
 def test_what_was_removed_is_gone_and_may_come_again(store: Store) -> None:
     publish(store, "1.0", b"first")
     store.remove("1.0")
-    assert list(store.deploy_ids()) == []
+    assert list(store.list()) == []
     with pytest.raises(SnapshotMissing):
-        store.read("1.0", MANIFEST)
+        content(store, "1.0")
     publish(store, "1.0", b"second")
-    assert store.read("1.0", MANIFEST) == b"second"
+    assert content(store, "1.0") == b"second"
 
 
 def test_a_missing_file_of_a_snapshot(store: Store) -> None:
     publish(store, "1.0")
     with pytest.raises(SnapshotMissing, match=r"rehearsal\.json"):
-        store.read("1.0", "rehearsal.json")
-    with store.checkout("1.0", ["dumps/default/gone"]) as folder:
-        assert not (folder / "dumps/default/gone").exists()
+        content(store, "1.0", "rehearsal.json")
 
 
 def test_a_draft_of_a_living_process_is_left_alone(open_one: Opener) -> None:
     with _drafting(open_one, "1.0") as child:
-        assert list(open_one().sweep()) == []
+        assert swept(open_one(), STRANGER) == []
         child.send("publish")
         assert child.recv() == "published"
-    assert open_one().read("1.0", MANIFEST) == b"manifest"
+    assert content(open_one(), "1.0") == b"manifest"
 
 
 def test_a_draft_of_a_killed_process_is_swept(open_one: Opener) -> None:
     publish(open_one(), "0.9")
     with _drafting(open_one, "1.0") as child:
         child.send("die")
-    assert list(open_one().deploy_ids()) == ["0.9"]
-    assert list(open_one().sweep()) == ["1.0"]
-    assert list(open_one().sweep()) == []
+    assert list(open_one().list()) == ["0.9"]
+    assert swept(open_one()) == ["1.0"]
+    assert swept(open_one()) == []
     publish(open_one(), "1.0")
-    assert sorted(open_one().deploy_ids()) == ["0.9", "1.0"]
+    assert sorted(open_one().list()) == ["0.9", "1.0"]
 
 
 def test_sweeping_all_the_time_takes_no_draft_away(open_one: Opener) -> None:
@@ -192,19 +264,18 @@ def test_sweeping_all_the_time_takes_no_draft_away(open_one: Opener) -> None:
 
         def sweep_on() -> None:
             while not done:
-                open_one().sweep()
+                open_one().sweep(STRANGER, QUIET)
 
         sweeping = pool.submit(sweep_on)
         try:
-            for number in range(60):
+            for number in range(20):
                 publish(open_one(), f"d{number}")
         finally:
             done.append(True)
         sweeping.result()
-    assert len(open_one().deploy_ids()) == 60
-    for number in range(60):
-        with open_one().checkout(f"d{number}", list(FILES)) as folder:
-            assert {path: (folder / path).read_bytes() for path in FILES} == FILES
+    assert len(open_one().list()) == 20
+    for number in range(20):
+        assert contents(open_one(), f"d{number}") == FILES
 
 
 @contextmanager
@@ -225,10 +296,10 @@ def _drafting(open_one: Opener, deploy_id: str) -> Iterator[Connection]:
 
 def _draft(open_one: Callable[[], Store], deploy_id: str, parents_end: Connection, orders: Connection) -> None:
     parents_end.close()  # so that the end of the test is the end of the orders
-    with open_one().begin(deploy_id) as draft:
+    with open_one().begin(deploy_id, OWNER, QUIET) as draft:
         fill(draft)
         orders.send("filled")
         if orders.recv() == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        draft.publish(b"manifest")
+        draft.publish(b"manifest", summary(deploy_id))
         orders.send("published")

@@ -16,8 +16,6 @@ from psycopg import sql
 from flagsnap.catalog import Catalog
 from flagsnap.postgres.introspect import read_catalog
 from flagsnap.snapshot import Manifest
-from flagsnap.stores import open_store
-from flagsnap.stores.snapshots import Snapshots
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 
@@ -51,7 +49,7 @@ GATE = "CREATE TABLE gate (id int) PARTITION BY RANGE (id)"
 
 def manifest_of(flagsnap: Flagsnap, deploy_id: str) -> Manifest:
     """What the store has of a deploy id, read by the product."""
-    return Snapshots(open_store(str(flagsnap.store))).get(deploy_id)
+    return flagsnap.snapshots.get(deploy_id)
 
 
 def in_store(flagsnap: Flagsnap) -> list[str]:

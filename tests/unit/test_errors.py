@@ -11,6 +11,7 @@ CODES = {
     "ChildFailed": 1,
     "BridgeFailed": 1,
     "UsageError": 2,
+    "StoreFailed": 1,
     "RouteClosed": 2,
     "SnapshotExists": 2,
     "DifferencesFound": 3,

@@ -1,0 +1,122 @@
+"""The files of a snapshot against the hashes in its manifest: checked where they lie, or while they are fetched."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import disk_usage
+
+from flagsnap.errors import Interrupted, SnapshotDamaged, SnapshotMissing, StoreFailed
+from flagsnap.progress import Progress
+from flagsnap.snapshot import DumpFile, Manifest
+from flagsnap.stores.base import Store
+from flagsnap.stores.scratch import scratch_folder, scratch_place
+
+_READINGS = 3  # a network may alter what a store has whole
+_DUMPS = "dumps/"
+_ROOM = "free space there, or set TMPDIR to a folder with more"
+
+
+@dataclass(frozen=True)
+class Content:
+    """The files of one snapshot."""
+
+    store: Store
+    manifest: Manifest
+    workers: int
+    progress: Progress
+
+    def check(self) -> tuple[str, ...]:
+        """Hash every file; gives back what is missing, extra or changed, in words."""
+        sizes = self.store.files(self.manifest.deploy_id)
+        known = {file.path for file in self.manifest.files}
+        extra = [f"{path} was not recorded" for path in sorted(sizes) if path.startswith(_DUMPS) and path not in known]
+
+        def check(file: DumpFile, advance: Callable[[int], None]) -> str | None:
+            if (size := sizes.get(file.path)) != file.bytes:
+                return f"{file.path} is missing" if size is None else f"{file.path} has {size} bytes, not {file.bytes}"
+            return self._read(file, None, advance)
+
+        return (*self._each("hash files", check), *extra)
+
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """The snapshot's folder on this machine, each file with its recorded hash; SnapshotDamaged otherwise.
+
+        Where the store is elsewhere, the files are fetched into scratch space; StoreFailed if there is too little.
+        """
+        if folder := self.store.folder(self.manifest.deploy_id):
+            _require_none(self.check())
+            yield folder
+            return
+        self._require_room()
+        with scratch_folder() as folder:
+            self._fetch_into(folder)
+            yield folder
+
+    def _fetch_into(self, folder: Path) -> None:
+        for file in self.manifest.files:
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _require_none(self._each("download", lambda file, advance: self._read(file, folder / file.path, advance)))
+        except OSError as error:
+            raise StoreFailed(f"cannot write to {scratch_place()}: {(error.strerror or '').lower()}", _ROOM) from error
+
+    def _require_room(self) -> None:
+        needed = sum(file.bytes for file in self.manifest.files)
+        free = disk_usage(scratch_place()).free
+        if needed > free:
+            raise StoreFailed(
+                f"fetching {self.manifest.deploy_id} needs {needed / 1e6:,.0f} MB of scratch space,"
+                f" {scratch_place()} has {free / 1e6:,.0f} MB",
+                _ROOM,
+            )
+
+    def _each(self, title: str, work: Callable[[DumpFile, Callable[[int], None]], str | None]) -> tuple[str, ...]:
+        """Do it for all files, the largest first; gives back the problems, in the order of the files."""
+        stopped = threading.Event()
+        files = sorted(self.manifest.files, key=lambda file: -file.bytes)
+        total = sum(file.bytes for file in files)
+        with self.progress.task(title, total, "bytes") as task, ThreadPoolExecutor(self.workers) as pool:
+
+            def advance(amount: int) -> None:
+                if stopped.is_set():
+                    raise Interrupted("stopped")
+                task.advance(amount)
+
+            futures = {file.path: pool.submit(work, file, advance) for file in files}
+            try:
+                return tuple(found for file in self.manifest.files if (found := futures[file.path].result()))
+            except BaseException:
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _read(self, file: DumpFile, target: Path | None, advance: Callable[[int], None]) -> str | None:
+        """Read a file, hash it, and keep it if there is a target; what is wrong with it, in words."""
+        for _ in range(_READINGS):
+            digest, size = hashlib.sha256(), 0
+            try:
+                with target.open("wb") if target else nullcontext() as kept:
+                    for chunk in self.store.read(self.manifest.deploy_id, file.path):
+                        digest.update(chunk)
+                        size += len(chunk)
+                        if kept:
+                            kept.write(chunk)
+                        advance(len(chunk))
+            except SnapshotMissing:
+                return f"{file.path} is missing"
+            if size == file.bytes and digest.hexdigest() == file.sha256:
+                return None
+        return f"{file.path} does not have its recorded SHA-256"
+
+
+def _require_none(problems: tuple[str, ...]) -> None:
+    if problems:
+        raise SnapshotDamaged(
+            f"the snapshot is damaged: {problems[0]}" + (f", and {len(problems) - 1} more" if problems[1:] else ""),
+            "`flagsnap verify --level files` shows all; `flagsnap list` shows other snapshots",
+        )

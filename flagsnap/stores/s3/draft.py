@@ -1,0 +1,124 @@
+"""A draft in a bucket: files go up one by one, the manifest last, after a look at what has arrived."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flagsnap.errors import SnapshotExists, StoreFailed
+from flagsnap.progress import Progress, Task
+from flagsnap.snapshot import MANIFEST, Summary
+from flagsnap.stores.s3.bucket import UPLOADS, Bucket, Entry
+from flagsnap.stores.s3.claims import Claim
+from flagsnap.stores.s3.index import entry_name
+from flagsnap.stores.scratch import scratch_place
+
+_ROOM = 64 << 20
+_AGAIN = "nothing was published; run the same command again"
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A file that was sent: what it was, and the ETags that prove it."""
+
+    size: int
+    sha256: str
+    etags: frozenset[str]
+
+
+@dataclass
+class S3Draft:
+    """See `base.Draft`; `conditional` if the store knows conditional writes."""
+
+    bucket: Bucket
+    claim: Claim
+    conditional: bool
+    folder: Path
+    task: Task
+    progress: Progress
+    workers: int = UPLOADS
+    room: int = _ROOM
+    published: bool = False
+    _manifest: bytes | None = None
+    _sent: dict[str, _Sent] = field(default_factory=dict)
+    _claimed: bool = False
+
+    @property
+    def place(self) -> str:
+        """The scratch space."""
+        return f"{scratch_place()} (TMPDIR)"
+
+    def add(self, path: str) -> None:
+        """Upload the file, then remove it from scratch space."""
+        if not self._claimed:
+            self._require_claim()
+            self._claimed = True
+        file = self.folder / path
+        etags = self.bucket.upload(f"{self.claim.deploy_id}/{path}", file, self.task.advance)
+        self._sent[f"{self.claim.deploy_id}/{path}"] = _Sent(file.stat().st_size, _sha256(file), etags)
+        file.unlink()
+
+    def cancel(self) -> None:
+        """End the uploads."""
+        self.bucket.cancel_uploads()
+
+    def publish(self, manifest: bytes, summary: Summary) -> None:
+        """See that all has arrived, then put the manifest, unless there is one."""
+        self._require_sent()
+        self._require_claim()
+        name = f"{self.claim.deploy_id}/{MANIFEST}"
+        if not self.conditional and self.bucket.exists(name):
+            raise self._taken()
+        self._manifest = manifest
+        # The commit point. If an answer is lost, the manifest that stands in the way is our own.
+        if not self.bucket.put(name, manifest, if_absent=True) and self.bucket.get(name) != manifest:
+            raise self._taken()
+        if not self.conditional and self.bucket.get(name) != manifest:
+            raise self._taken()
+        self.published = True
+        self._enter(summary)
+
+    def may_be_removed(self) -> bool:
+        """Whether what is stored is of this draft alone; its manifest may be there although no answer told so."""
+        found = self.bucket.get(f"{self.claim.deploy_id}/{MANIFEST}")
+        return found is None or found == self._manifest
+
+    def _enter(self, summary: Summary) -> None:
+        """Put the snapshot into the index; it is as good without, only slower to list."""
+        try:
+            if entry := entry_name(summary):
+                self.bucket.put(entry, b"")
+        except StoreFailed as error:
+            self.progress.warn(f"the snapshot is published, but not in the index: {error}")
+
+    def _require_claim(self) -> None:
+        if not self.claim.is_held(self.bucket):
+            raise self._taken()
+
+    def _taken(self) -> SnapshotExists:
+        return SnapshotExists(
+            f"another flagsnap has taken {self.claim.deploy_id} in {self.bucket.url} meanwhile",
+            "this capture was given up; choose another --deploy-id",
+        )
+
+    def _require_sent(self) -> None:
+        """StoreFailed unless the store has what was sent, byte for byte; one request for a thousand files."""
+        found = {entry.name: entry for entry in self.bucket.list(f"{self.claim.deploy_id}/dumps/")}
+        for name, sent in self._sent.items():
+            if not (entry := found.get(name)):
+                raise StoreFailed(f"{self.bucket.url}/{name} was sent, and is not there", _AGAIN)
+            if entry.size != sent.size or not (entry.etag in sent.etags or self._has_arrived(entry, sent)):
+                raise StoreFailed(f"{self.bucket.url}/{name} is not what was sent", _AGAIN)
+
+    def _has_arrived(self, entry: Entry, sent: _Sent) -> bool:
+        """For stores whose ETags are something else: ask, or read all of it."""
+        if self.bucket.verified_by_store(entry.name):
+            return True
+        digest = hashlib.sha256()
+        for chunk in self.bucket.read(entry.name):
+            digest.update(chunk)
+        return digest.hexdigest() == sent.sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,115 @@
+"""What boto3 raises, worded for people: what was refused, which permission is missing, what to do.
+
+The codes are those of "Error responses" in Amazon S3's API reference; other makers use the same.
+"""
+
+import re
+from collections.abc import Mapping
+
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from flagsnap.errors import FlagsnapError, StoreFailed, UsageError
+
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or another of the ways that boto3 knows"
+_AGAIN = "run the same command again"
+_ENDPOINT = "check --store, FLAGSNAP_S3_ENDPOINT_URL and the network"
+_REGION = "set FLAGSNAP_S3_REGION to the bucket's region"
+
+# The code: what it means, and the way out; {permission} and {bucket} are filled in.
+_MEANINGS: Mapping[str, tuple[str, str]] = {
+    "NoSuchBucket": ("there is no bucket {bucket}", "create it, or check --store (FLAGSNAP_STORE)"),
+    "AccessDenied": ("these credentials lack {permission}", "allow it; the README has the whole policy"),
+    "AllAccessDisabled": ("all access to the bucket is disabled", "ask who owns it"),
+    "InvalidAccessKeyId": ("the store does not know the access key", _CREDENTIALS),
+    "SignatureDoesNotMatch": ("the secret key is wrong", _CREDENTIALS),
+    "InvalidToken": ("the session token is wrong", _CREDENTIALS),
+    "ExpiredToken": ("the credentials have expired", f"renew them, and {_AGAIN}"),
+    "RequestExpired": ("the credentials have expired", f"renew them, and {_AGAIN}"),
+    "RequestTimeTooSkewed": ("this machine's clock is not the store's", f"set the clock, and {_AGAIN}"),
+    "PermanentRedirect": ("the bucket is in another region", _REGION),
+    "TemporaryRedirect": ("the bucket is in another region", _REGION),
+    "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
+    "IllegalLocationConstraintException": ("the bucket is in another region", _REGION),
+    "InvalidObjectState": ("the file is in cold storage", "have the store restore the snapshot's objects first"),
+    "InvalidStorageClass": ("it does not know the storage class", "check FLAGSNAP_S3_STORAGE_CLASS"),
+    "BadDigest": ("what arrived is not what was sent", _AGAIN),
+    "XAmzContentSHA256Mismatch": ("what arrived is not what was sent", _AGAIN),
+    "IncompleteBody": ("what arrived is not all that was sent", _AGAIN),
+    "NotImplemented": ("it cannot do what {permission} asks", "try --store-option checksums=when_required"),
+    "InvalidRequest": ("it cannot do what {permission} asks", "try --store-option checksums=when_required"),
+    "SlowDown": ("it is overloaded", _AGAIN),
+    "ServiceUnavailable": ("it is overloaded", _AGAIN),
+    "InternalError": ("it has an internal error", _AGAIN),
+}
+_BY_STATUS = {301: "PermanentRedirect", 403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}
+
+
+def code_of(error: ClientError) -> str:
+    """The store's own code of an error, made from the status where the answer has no body."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _BY_STATUS.get(status, code) if code.isdigit() or not code else code
+
+
+def worded(error: ClientError | BotoCoreError | ResponseParserError, url: str, permission: str) -> FlagsnapError:
+    """The error for people; `permission` is the IAM action that was needed."""
+    if isinstance(error, ClientError):
+        return _refused(error, url, permission)
+    for kinds, what, hint in _TROUBLES:
+        if isinstance(error, kinds):
+            return StoreFailed(f"the store {url} cannot be used: {what}", hint)
+    return StoreFailed(f"the store {url} cannot be used: {_brief(error)}", _ENDPOINT)
+
+
+def _refused(error: ClientError, url: str, permission: str) -> FlagsnapError:
+    code = code_of(error)
+    said = str(error.response.get("Error", {}).get("Message", ""))
+    # AWS names the action, which with KMS is not the one that was asked for.
+    if named := re.search(r"not authorized to perform: ([\w:*]+)", said):
+        permission = named[1]
+    bucket = url.removeprefix("s3://").split("/")[0]
+    if code in _MEANINGS:
+        what, hint = (text.format(permission=permission, bucket=bucket) for text in _MEANINGS[code])
+    else:
+        what, hint = f"{permission} failed with {code}" + (f": {said.rstrip('.')}" if said else ""), _ENDPOINT
+    return StoreFailed(f"the store {url} cannot be used: {what}", hint)
+
+
+_TROUBLES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+    (
+        (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError),
+        "there are no credentials for it",
+        _CREDENTIALS,
+    ),
+    ((exceptions.ProfileNotFound,), "there is no such profile", "check FLAGSNAP_S3_PROFILE and AWS_PROFILE"),
+    (
+        (exceptions.TokenRetrievalError, exceptions.UnauthorizedSSOTokenError),
+        "the login has expired",
+        f"log in again, and {_AGAIN}",
+    ),
+    ((exceptions.NoRegionError,), "its region is not known", _REGION),
+    (
+        (exceptions.SSLError,),
+        "the TLS connection failed: its certificate is not trusted, or what answers does not speak TLS",
+        "check FLAGSNAP_S3_ENDPOINT_URL; AWS_CA_BUNDLE names a file of trusted certificates",
+    ),
+    ((exceptions.ParamValidationError,), "that is no name for a bucket", "check --store (FLAGSNAP_STORE)"),
+    ((ResponseParserError,), "what answers there is not S3", "check FLAGSNAP_S3_ENDPOINT_URL"),
+    ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "it does not answer", _ENDPOINT),
+    ((exceptions.EndpointConnectionError,), "nobody answers at its address", _ENDPOINT),
+    ((exceptions.HTTPClientError,), "the connection broke off", f"{_AGAIN}; check the network if that does not help"),
+)
+
+
+def _brief(error: Exception) -> str:
+    text = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def bad_endpoint(url: str, endpoint: str) -> UsageError:
+    """The error for an endpoint that is no URL."""
+    return UsageError(
+        f"the store {url} has the endpoint {endpoint!r}, which is not a URL", "write it as https://host:port"
+    )

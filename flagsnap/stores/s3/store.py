@@ -1,0 +1,133 @@
+"""The verbs of a store, on a bucket."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from flagsnap.errors import FlagsnapError, SnapshotExists, SnapshotMissing, StoreFailed
+from flagsnap.progress import Progress
+from flagsnap.snapshot import MANIFEST, Summary, is_deploy_id
+from flagsnap.stores.s3 import claims, index
+from flagsnap.stores.s3.bucket import Bucket
+from flagsnap.stores.s3.claims import Claim
+from flagsnap.stores.s3.draft import S3Draft
+from flagsnap.stores.s3.options import read_options, read_url
+from flagsnap.stores.scratch import scratch_folder
+
+
+class S3Store:
+    """Snapshots in a bucket; see `base.Store`."""
+
+    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+        """UsageError for a URL or an option that makes no sense; the store is not asked yet."""
+        self._bucket = Bucket(*read_url(url), read_options(options))
+        self.url = self._bucket.url
+
+    @contextmanager
+    def begin(self, deploy_id: str, owner: str, progress: Progress) -> Iterator[S3Draft]:
+        """Claim the deploy id, and make the draft in scratch space."""
+        claim = claims.new_claim(deploy_id, owner, "capture")
+        conditional = claims.take(self._bucket, claim)
+        if not conditional:
+            progress.note(f"{self.url} does not know conditional writes; flagsnap looks before and after instead")
+        draft = None
+        try:
+            self._make_room(deploy_id, progress)
+            with scratch_folder() as folder, progress.task("upload", unit="bytes") as task:
+                draft = S3Draft(self._bucket, claim, conditional, folder, task, progress)
+                yield draft
+        finally:
+            self._end(claim, draft, progress)
+
+    def list(self) -> Mapping[str, Summary | None]:
+        """The folders of the prefix and what the index says of them: a handful of requests for thousands.
+
+        Whether a folder has a manifest is asked for those only that the index does not know, or that are claimed.
+        """
+        folders = {name for name in self._bucket.folders() if is_deploy_id(name)}
+        claimed = {entry.name.removeprefix(claims.FOLDER) for entry in self._bucket.list(claims.FOLDER)}
+        summaries = {found.deploy_id: found for found in self._index() if found.deploy_id not in claimed}
+        known = {name: summaries[name] for name in folders & summaries.keys()}
+        asked = {name: None for name in folders - summaries.keys() if self._is_published(name)}
+        return {**known, **asked}
+
+    def files(self, deploy_id: str) -> Mapping[str, int]:
+        """List the snapshot's folder."""
+        prefix = f"{deploy_id}/"
+        found = {entry.name.removeprefix(prefix): entry.size for entry in self._bucket.list(prefix)}
+        if MANIFEST not in found:
+            raise self._missing(deploy_id)
+        return found
+
+    def read(self, deploy_id: str, path: str) -> Iterator[bytes]:
+        """Read an object of a snapshot."""
+        try:
+            yield from self._bucket.read(f"{deploy_id}/{path}")
+        except SnapshotMissing as error:
+            if path == MANIFEST:
+                raise self._missing(deploy_id) from error
+            raise
+
+    def folder(self, deploy_id: str) -> None:
+        """The files are not on this machine."""
+
+    def remove(self, deploy_id: str) -> None:
+        """Say that it is being removed, so that it will be if this is killed; then the manifest; then the rest."""
+        if not self._is_published(deploy_id):
+            raise self._missing(deploy_id)
+        claim = claims.new_claim(deploy_id, "", "removal")
+        self._bucket.put(claim.name, claim.to_json())
+        self._clear(deploy_id)
+        self._bucket.delete([claim.name])
+
+    def sweep(self, owner: str, progress: Progress) -> None:
+        """Finish what dead claims tell of: a capture that was published is, all else goes."""
+        for entry in list(self._bucket.list(claims.FOLDER)):
+            deploy_id = entry.name.removeprefix(claims.FOLDER)
+            claim = claims.read_claim(self._bucket, deploy_id)
+            if claim and claim.is_dead(owner):
+                if claim.doing == "removal" or not self._is_published(deploy_id):
+                    self._clear(deploy_id)
+                    progress.note(f"removed what an interrupted run had left of {deploy_id}")
+                self._bucket.delete([claim.name])
+
+    def _end(self, claim: Claim, draft: S3Draft | None, progress: Progress) -> None:
+        """Give up the claim; without a publication, remove what was stored, if it is still ours to remove."""
+        try:
+            if draft and not draft.published:
+                self._bucket.hurry()  # the error that brought us here may be that nobody answers
+                if not claim.is_held(self._bucket):
+                    return
+                if draft.may_be_removed():
+                    self._clear(claim.deploy_id)
+            self._bucket.delete([claim.name])
+        except FlagsnapError as error:
+            progress.warn(f"something of {claim.deploy_id} was left, the next capture tries to remove it: {error}")
+
+    def _make_room(self, deploy_id: str, progress: Progress) -> None:
+        """Remove what a run that nobody knows of may have left; SnapshotExists if it was published."""
+        names = [entry.name for entry in self._bucket.list(f"{deploy_id}/")]
+        if f"{deploy_id}/{MANIFEST}" in names:
+            raise SnapshotExists(f"snapshot {deploy_id} was published by another run meanwhile")
+        self._bucket.delete(names)
+        try:
+            self._bucket.abort_uploads(f"{deploy_id}/")
+        except StoreFailed as error:
+            progress.warn(f"unfinished uploads were not looked for: {error}")
+
+    def _clear(self, deploy_id: str) -> None:
+        """Remove all of a snapshot, the manifest first."""
+        self._bucket.delete([f"{deploy_id}/{MANIFEST}"])
+        for prefix in (f"{deploy_id}/", f"{index.FOLDER}{deploy_id}/"):
+            self._bucket.delete([entry.name for entry in self._bucket.list(prefix)])
+        self._bucket.abort_uploads(f"{deploy_id}/")
+
+    def _index(self) -> Iterator[Summary]:
+        for entry in self._bucket.list(index.FOLDER):
+            if summary := index.read_entry(entry.name):
+                yield summary
+
+    def _is_published(self, deploy_id: str) -> bool:
+        return self._bucket.exists(f"{deploy_id}/{MANIFEST}")
+
+    def _missing(self, deploy_id: str) -> SnapshotMissing:
+        return SnapshotMissing(f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there")
