@@ -129,7 +129,7 @@ def start(bin_dir: Path, folder: Path, settings: Mapping[str, str] | None = None
     _initialise(software, folder, user, password)
     with (folder / "data" / "postgresql.conf").open("a") as conf:
         conf.writelines(f"{name} = '{value}'\n" for name, value in {**SETTINGS, **(settings or {})}.items())
-    port = _start_on_a_free_port(software, folder, user)
+    port = _start_on_afree_port(software, folder, user)
     major = int((folder / "data" / "PG_VERSION").read_text())
     return Server(bin_dir, major, port, folder, password)
 
@@ -213,11 +213,11 @@ def _initialise(software: Path, folder: Path, user: str | None, password: str) -
     password_file.unlink()
 
 
-def _start_on_a_free_port(software: Path, folder: Path, user: str | None) -> int:
+def _start_on_afree_port(software: Path, folder: Path, user: str | None) -> int:
     log = folder / "log"
     argv = (str(software / "pg_ctl"), "start", "--wait", f"--pgdata={folder / 'data'}", f"--log={log}")
     for attempt in range(1, _PORT_ATTEMPTS + 1):
-        port = _free_port()
+        port = free_port()
         try:
             run(Command((*argv, f"--options=-p {port}"), folder=folder, user=user))
         except ChildFailed as error:
@@ -231,7 +231,8 @@ def _start_on_a_free_port(software: Path, folder: Path, user: str | None) -> int
     raise AssertionError  # the last attempt returned or raised
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which nobody listens now."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

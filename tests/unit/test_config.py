@@ -107,3 +107,23 @@ def test_what_is_needed_and_missing_is_named_with_its_variable() -> None:
 def test_workers() -> None:
     assert Settings(jobs=5).workers == 5
     assert 2 <= Settings().workers <= 8
+
+
+def test_store_options_are_merged_one_by_one() -> None:
+    Path("flagsnap.toml").write_text('[store_options]\nregion = "file"\nsse = "file"\nprofile = "file"\n')
+    environment = {"FLAGSNAP_S3_SSE": "environment", "FLAGSNAP_S3_REGION": "environment", "FLAGSNAP_S3_PROFILE": ""}
+    found = load_settings({"store_options": ["region=option", "endpoint-url=http://a=b"]}, environment, None)
+    assert found.store_options == {
+        "region": "option",
+        "sse": "environment",
+        "profile": "file",
+        "endpoint_url": "http://a=b",
+    }
+    assert load_settings({"store_options": []}, {}, None).store_options["sse"] == "file"
+
+
+@pytest.mark.parametrize("text", ["region", "=x", ""])
+def test_a_store_option_without_name_or_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a store option") as refused:
+        load_settings({"store_options": [text]}, {}, None)
+    assert refused.value.hint == "write it as NAME=VALUE"

@@ -1,7 +1,9 @@
 """Children: real programs that are verbose, silent, killed, or not there."""
 
 import os
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from flagsnap.errors import ChildFailed, UsageError
 from flagsnap.process import TAIL_LINES, Child, Command, pump, run
+from tests.integration.captures import is_running
 
 
 def python(program: str, **env: str) -> Command:
@@ -130,3 +133,58 @@ def _is_alive(pid: int) -> bool:
     # Where nobody reaps orphans, the dead stay as zombies.
     stat = Path(f"/proc/{pid}/stat")
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+TALKER = "import sys, time\nfor n in range(200):\n print('line', n, file=sys.stderr, flush=True)\n"
+
+
+def test_a_child_that_is_held_back_waits_with_its_next_words(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    program = f"{TALKER} open({str(done)!r}, 'w').write(str(n))"
+    released = threading.Event()
+    lines: list[str] = []
+    with Child(python(program), lines.append, lambda: not released.is_set()) as child:
+        until = time.monotonic() + 10
+        while not done.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        ahead = int(done.read_text())
+        assert ahead < 40, "a pipe would have taken all 200 lines"
+        released.set()
+        child.finish()
+    assert lines == [f"line {number}" for number in range(200)]
+
+
+def test_a_child_that_is_held_back_can_be_ended() -> None:
+    began = time.monotonic()
+    with Child(python(f"{TALKER}\ntime.sleep(60)"), lambda _: None, lambda: True):
+        time.sleep(0.2)
+    assert time.monotonic() - began < 5
+
+
+def test_a_child_that_is_held_back_ends_when_flagsnap_is_killed() -> None:
+    talker = f"{TALKER}\nprint('never')"
+    outer = (
+        "import sys\nfrom flagsnap.process import Child, Command\n"
+        f"child = Child(Command((sys.executable, '-c', {talker!r})), lambda _: None, lambda: True)\n"
+        "print(child.pid, flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        time.sleep(0.3)
+        process.kill()
+    until = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < until, "it waits for ever"
+        time.sleep(0.01)
+
+
+def test_what_a_handler_raises_ends_the_child() -> None:
+    def refuse(line: str) -> None:
+        raise UsageError(f"refused at {line}")
+
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="refused at line 0"):
+        run(python(f"{TALKER}\ntime.sleep(60)"), refuse)
+    assert time.monotonic() - began < 10

@@ -6,22 +6,22 @@ from pathlib import Path
 
 from flagsnap.errors import SnapshotExists, StoreFailed
 from flagsnap.progress import Progress, Task
-from flagsnap.snapshot import MANIFEST, Summary
+from flagsnap.snapshot import MANIFEST, Summary, read_manifest
 from flagsnap.stores.s3.bucket import UPLOADS, Bucket, Entry
 from flagsnap.stores.s3.claims import Claim
 from flagsnap.stores.s3.index import entry_name
 from flagsnap.stores.scratch import scratch_place
 
 _ROOM = 64 << 20
+_TRIES = 3
 _AGAIN = "nothing was published; run the same command again"
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A file that was sent: what it was, and the ETags that prove it."""
+    """A file that was sent: its size in bytes, and the ETags that prove that it has arrived."""
 
     size: int
-    sha256: str
     etags: frozenset[str]
 
 
@@ -54,7 +54,7 @@ class S3Draft:
             self._claimed = True
         file = self.folder / path
         etags = self.bucket.upload(f"{self.claim.deploy_id}/{path}", file, self.task.advance)
-        self._sent[f"{self.claim.deploy_id}/{path}"] = _Sent(file.stat().st_size, _sha256(file), etags)
+        self._sent[f"{self.claim.deploy_id}/{path}"] = _Sent(file.stat().st_size, etags)
         file.unlink()
 
     def cancel(self) -> None:
@@ -62,20 +62,25 @@ class S3Draft:
         self.bucket.cancel_uploads()
 
     def publish(self, manifest: bytes, summary: Summary) -> None:
-        """See that all has arrived, then put the manifest, unless there is one."""
-        self._require_sent()
-        self._require_claim()
+        """See that all has arrived, then put the manifest, unless there is one, and read it back."""
+        self._require_sent(manifest)
         name = f"{self.claim.deploy_id}/{MANIFEST}"
-        if not self.conditional and self.bucket.exists(name):
-            raise self._taken()
-        self._manifest = manifest
-        # The commit point. If an answer is lost, the manifest that stands in the way is our own.
-        if not self.bucket.put(name, manifest, if_absent=True) and self.bucket.get(name) != manifest:
-            raise self._taken()
-        if not self.conditional and self.bucket.get(name) != manifest:
-            raise self._taken()
-        self.published = True
-        self._enter(summary)
+        for _ in range(_TRIES):
+            self._require_claim()
+            if not self.conditional and self.bucket.exists(name):
+                raise self._taken()
+            self._manifest = manifest
+            is_ours = self.bucket.put(name, manifest, if_absent=True)  # the commit point
+            # If an answer was lost, the manifest that stood in the way is our own.
+            if self.bucket.get(name) == manifest:
+                self.published = True
+                self._enter(summary)
+                return
+            self._require_claim()
+            if not is_ours:
+                raise self._taken()
+            self.bucket.delete([name])  # it was altered on its way, by a network that nobody noticed
+        raise StoreFailed(f"{self.bucket.url}/{name} is not what was sent", _AGAIN)
 
     def may_be_removed(self) -> bool:
         """Whether what is stored is of this draft alone; its manifest may be there although no answer told so."""
@@ -100,25 +105,21 @@ class S3Draft:
             "this capture was given up; choose another --deploy-id",
         )
 
-    def _require_sent(self) -> None:
+    def _require_sent(self, manifest: bytes) -> None:
         """StoreFailed unless the store has what was sent, byte for byte; one request for a thousand files."""
         found = {entry.name: entry for entry in self.bucket.list(f"{self.claim.deploy_id}/dumps/")}
         for name, sent in self._sent.items():
             if not (entry := found.get(name)):
                 raise StoreFailed(f"{self.bucket.url}/{name} was sent, and is not there", _AGAIN)
-            if entry.size != sent.size or not (entry.etag in sent.etags or self._has_arrived(entry, sent)):
+            if entry.size != sent.size or not (entry.etag in sent.etags or self._has_arrived(entry, manifest)):
                 raise StoreFailed(f"{self.bucket.url}/{name} is not what was sent", _AGAIN)
 
-    def _has_arrived(self, entry: Entry, sent: _Sent) -> bool:
+    def _has_arrived(self, entry: Entry, manifest: bytes) -> bool:
         """For stores whose ETags are something else: ask, or read all of it."""
         if self.bucket.verified_by_store(entry.name):
             return True
         digest = hashlib.sha256()
         for chunk in self.bucket.read(entry.name):
             digest.update(chunk)
-        return digest.hexdigest() == sent.sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        recorded = read_manifest(manifest, self.claim.deploy_id).files
+        return any(entry.name.endswith(f"/{file.path}") and file.sha256 == digest.hexdigest() for file in recorded)
