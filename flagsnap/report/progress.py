@@ -77,12 +77,13 @@ class _Amount(ProgressColumn):
 
     def render(self, task: RichTask) -> Text:
         """Draw the column."""
+        rate = f", {task.speed / 1e6:.0f} MB/s" if task.speed else ""
+        in_bytes = task.fields.get("unit") == "bytes"
         if task.total is None:
-            return Text(_clock(task.elapsed))
-        if task.fields.get("unit") != "bytes":
+            return Text(f"{task.completed / 1e6:.0f} MB{rate}" if in_bytes else _clock(task.elapsed))
+        if not in_bytes:
             return Text(f"{task.completed:.0f}/{task.total:.0f} {_clock(task.elapsed)}")
         done, total = min(task.completed, task.total), task.total
-        rate = f", {task.speed / 1e6:.0f} MB/s" if task.speed else ""
         left = f", {_clock(task.time_remaining)} left" if task.time_remaining else ""
         return Text(f"{done / 1e6:.0f}/{total / 1e6:.0f} MB{rate}{left}")
 

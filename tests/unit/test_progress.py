@@ -63,3 +63,12 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_goes_away() -> None:
     assert "\x1b[?25h" in text.rpartition("\x1b[?25l")[2], "the cursor must come back"
     with progress.task("again"):
         pass
+
+
+def test_bytes_of_unknown_length_are_counted() -> None:
+    stream = io.StringIO()
+    with progress_on(stream, terminal=True).task("upload", unit="bytes") as upload:
+        upload.advance(5_000_000)
+        time.sleep(0.3)
+    assert "upload" in stream.getvalue()
+    assert "5 MB" in stream.getvalue()

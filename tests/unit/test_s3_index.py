@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flagsnap.snapshot import Summary
 from flagsnap.stores.s3.index import FOLDER, entry_name, read_entry
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def summary(**labels: str) -> Summary:
