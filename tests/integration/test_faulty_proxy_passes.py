@@ -43,6 +43,7 @@ def test_concurrent_transfers_pass_unchanged(s3: S3Place) -> None:
     content = os.urandom(10 * MIB)
     with FaultyProxy(s3.server.url) as proxy, ThreadPoolExecutor(4) as pool:
         behind = s3.through(proxy.url)
+        behind.put("first", b"")  # rclone cannot make a folder for several at once
         list(pool.map(lambda number: behind.put(f"{number}.dat", content[: number * MIB]), range(1, 11)))
         for number, found in enumerate(pool.map(lambda number: behind.get(f"{number}.dat"), range(1, 11)), start=1):
             assert found == content[: number * MIB] == s3.get(f"{number}.dat")
