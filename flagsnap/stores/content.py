@@ -15,6 +15,7 @@ from flagsnap.snapshot import DumpFile, Manifest
 from flagsnap.stores.base import Store
 from flagsnap.stores.scratch import scratch_folder, scratch_place
 
+_FETCHED_AT_ONCE = 8  # each waits for the network, not for a processor
 _READINGS = 3  # a network may alter what a store has whole
 _DUMPS = "dumps/"
 _ROOM = "free space there, or set TMPDIR to a folder with more"
@@ -80,7 +81,7 @@ class Content:
         stopped = threading.Event()
         files = sorted(self.manifest.files, key=lambda file: -file.bytes)
         total = sum(file.bytes for file in files)
-        with self.progress.task(title, total, "bytes") as task, ThreadPoolExecutor(self.workers) as pool:
+        with self.progress.task(title, total, "bytes") as task, ThreadPoolExecutor(self._at_once) as pool:
 
             def advance(amount: int) -> None:
                 if stopped.is_set():
@@ -94,6 +95,10 @@ class Content:
                 stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    @property
+    def _at_once(self) -> int:
+        return self.workers if self.store.folder(self.manifest.deploy_id) else max(self.workers, _FETCHED_AT_ONCE)
 
     def _read(self, file: DumpFile, target: Path | None, advance: Callable[[int], None]) -> str | None:
         """Read a file, hash it, and keep it if there is a target; what is wrong with it, in words."""

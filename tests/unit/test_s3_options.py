@@ -77,5 +77,5 @@ def test_every_file_fits_into_the_parts_that_stores_allow(size: int) -> None:
 
 
 def test_small_files_go_in_small_parts() -> None:
-    assert part_size(0) == part_size(16_000 << 20) == 16 << 20
-    assert part_size((16_000 << 20) + 1) == 17 << 20
+    assert part_size(0) == part_size(8_000 << 20) == 8 << 20
+    assert part_size((8_000 << 20) + 1) == 9 << 20

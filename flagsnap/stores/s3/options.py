@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flagsnap.errors import UsageError
 
 _PARTS_OF_A_FILE = 1000
-_SMALLEST_PART = 16 << 20
+_SMALLEST_PART = 8 << 20
 _LARGEST_PART = 5 << 30
 _MEBIBYTE = 1 << 20
 
