@@ -83,6 +83,11 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
     return CaptureResult(manifest, f"{snapshots.store.url}/{deploy_id}", reused=False)
 
 
+def owner_of(server: ServerFacts, address: Address) -> str:
+    """Whose drafts a capture of that database makes, as a store is told."""
+    return f"{server.system_identifier or address}/{server.database}"
+
+
 def _captured(
     request: CaptureRequest,
     deploy_id: str,
@@ -98,7 +103,7 @@ def _captured(
     The lock is held until that is done, on a connection of its own: who has it may remove what another run of this
     database has left in the store.
     """
-    owner = f"{server.system_identifier or request.address}/{server.database}"
+    owner = owner_of(server, request.address)
     with connect(request.address, "capture lock") as keeper, holding(keeper, server.database):
         store.sweep(owner, progress)
         with store.begin(deploy_id, owner, progress) as draft:
@@ -125,7 +130,10 @@ def _reuse(request: CaptureRequest, existing: Manifest, connection: Connection, 
         )
     recorded, live = existing.database, read_current_state(connection)
     if recorded.name != connection.info.dbname:
-        raise SnapshotExists(f"snapshot {deploy_id} exists and is of the database {recorded.name}")
+        raise SnapshotExists(
+            f"snapshot {deploy_id} exists and is of the database {recorded.name}",
+            "choose another --deploy-id, or another --store for this database",
+        )
     if recorded.applied_set != tuple(row.migration for row in live.applied):
         what = "the applied migrations have changed"
     elif recorded.fingerprint != live.catalog.fingerprint:

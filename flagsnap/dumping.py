@@ -60,7 +60,8 @@ class Dumper:
                         weights.finished(item.name)
 
                 try:
-                    run(command, read, files.too_many if self.draft.room is not None else None)
+                    # pg_dump may be silent for an hour, with a large table; a store that fails is no reason to wait.
+                    run(command, read, files.too_many if self.draft.room is not None else None, files.check)
                 except ChildFailed as error:
                     raise _failed(error, self.draft.place) from error
             # What is left: `toc.dat`, and large objects.
@@ -98,14 +99,18 @@ class _Files:
 
     def take(self, pattern: str) -> None:
         """Take over the finished files of that name; raises what went wrong with an earlier one."""
-        for future in list(self._taken.values()):
-            if future.done():
-                future.result()
+        self.check()
         for path in self._folder.glob(pattern):
             if path.name not in self._taken:
                 size = path.stat().st_size
                 self._wait_for(size)
                 self._taken[path.name] = self._pool.submit(self._add, path, size)
+
+    def check(self) -> None:
+        """Raise what went wrong with a file so far."""
+        for future in list(self._taken.values()):
+            if future.done():
+                future.result()
 
     def too_many(self) -> bool:
         """Whether more bytes wait for the store than the draft has room for."""

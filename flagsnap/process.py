@@ -33,6 +33,7 @@ _HOLD_SECONDS = 0.02
 
 LineHandler = Callable[[str], None]
 HoldBack = Callable[[], bool]
+Watch = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,15 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # it has ended; `finish` tells how
             _pipe(self._process.stdin).close()
 
-    def chunks(self) -> Iterator[bytes]:
-        """Its standard output, until it ends."""
+    def chunks(self, watch: Watch | None = None) -> Iterator[bytes]:
+        """Its standard output, until it ends; `watch` is called again and again, and may raise."""
         output = _pipe(self._process.stdout).fileno()
         while True:
             # A signal does not always break off a read that is waiting; Python acts on it when this returns.
             while not select.select([output], [], [], _LOOK_UP_SECONDS)[0]:
                 self._raise_handlers_failure()
+                if watch:
+                    watch()
             if not (chunk := os.read(output, _CHUNK)):
                 return
             yield chunk
@@ -191,14 +194,19 @@ class Child:
                 return
 
 
-def run(command: Command, on_error_line: LineHandler | None = None, hold_back: HoldBack | None = None) -> str:
+def run(
+    command: Command,
+    on_error_line: LineHandler | None = None,
+    hold_back: HoldBack | None = None,
+    watch: Watch | None = None,
+) -> str:
     """Run a program to its end and give back its standard output; ChildFailed unless it ends with zero.
 
-    An error that `on_error_line` raises ends the program and is raised here.
+    An error that `on_error_line` or `watch` raises ends the program and is raised here.
     """
     with Child(command, on_error_line, hold_back) as child:
         child.close_input()
-        output = b"".join(child.chunks())
+        output = b"".join(child.chunks(watch))
         child.finish()
         return output.decode(errors="replace")
 

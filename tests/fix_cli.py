@@ -18,9 +18,39 @@ from flagsnap.config import load_settings
 from flagsnap.stores import open_store
 from flagsnap.stores.snapshots import Snapshots
 from tests.fix_databases import Database
-from tests.fix_s3 import place
+from tests.fix_s3 import S3Place, place
 
 STORE = "FLAGSNAP_TEST_STORE"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder as a place of objects, with the verbs of an S3Place: a key is a path below it."""
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        """The place as flagsnap names it."""
+        return str(self.root)
+
+    def keys(self) -> list[str]:
+        """All files below it; os.walk bears with folders that go meanwhile."""
+        found = (Path(folder, name) for folder, _, names in os.walk(self.root) for name in names)
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    def get(self, key: str) -> bytes:
+        """A file's content."""
+        return (self.root / key).read_bytes()
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write a file, or replace it; its folder is there afterwards."""
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / key).write_bytes(body)
+
+    def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        (self.root / key).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -42,11 +72,29 @@ class Ended:
 class Flagsnap:
     """The command line, with the test's database and a store of its own in the environment.
 
-    `store` is where snapshots are if the store is a folder.
+    `place` has the store's files, wherever it is; `store` is its folder if the test is marked `local_store`.
     """
 
     store: Path
+    place: Folder | S3Place
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder."""
+        return isinstance(self.place, Folder)
+
+    def files(self, below: str = "") -> list[str]:
+        """The keys of all files in the store that begin so."""
+        keys = self.place.keys()
+        return [key for key in keys if key.startswith(below)]
+
+    def fetched(self, deploy_id: str) -> Path:
+        """A snapshot's folder on this machine; from a bucket its files are copied, as `aws s3 cp` does."""
+        if isinstance(self.place, S3Place):
+            for key in self.files(f"{deploy_id}/"):
+                Folder(self.store).put(key, self.place.get(key))
+        return self.store / deploy_id
 
     @property
     def snapshots(self) -> Snapshots:
@@ -101,6 +149,18 @@ class Flagsnap:
         )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another store than a folder, leave out the tests for which it makes no difference."""
+    if os.environ.get(STORE, "local") != "local":
+        left_out = [item for item in items if not _uses_the_store(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _uses_the_store(item)]
+
+
+def _uses_the_store(item: pytest.Item) -> bool:
+    return "flagsnap" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("local_store")
+
+
 @pytest.fixture
 def flagsnap(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Flagsnap:
     """flagsnap on the test's database; the clients are the server's own.
@@ -108,17 +168,17 @@ def flagsnap(request: pytest.FixtureRequest, database: Database, tmp_path: Path)
     The store is the one that FLAGSNAP_TEST_STORE names: local (the default), or a server of fix_s3.py. A test that is
     about the folder itself is marked `local_store`.
     """
-    folder = tmp_path / "store"
+    kind = os.environ.get(STORE, "local")
+    is_local = kind == "local" or request.node.get_closest_marker("local_store")
+    there = Folder(tmp_path / "store") if is_local else place(kind)
     environment = {
         "FLAGSNAP_DATABASE_URL": database.url,
-        "FLAGSNAP_STORE": str(folder),
+        "FLAGSNAP_STORE": there.url,
         "FLAGSNAP_PG_BIN": str(database.server.bin_dir),
     }
-    kind = os.environ.get(STORE, "local")
-    if kind != "local" and not request.node.get_closest_marker("local_store"):
-        there = place(kind)
-        environment |= {**there.server.environment, "FLAGSNAP_STORE": there.url}
-    return Flagsnap(folder, environment)
+    if isinstance(there, S3Place):
+        environment |= there.server.environment
+    return Flagsnap(tmp_path / "store", there, environment)
 
 
 def _checked(arguments: tuple[str, ...], ended: Ended, code: int | None) -> Ended:

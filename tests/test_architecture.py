@@ -46,7 +46,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "bridge.messages": frozenset({"pydantic"}),
     "bridge.probe": frozenset({"django"}),
     "postgres": frozenset({"psycopg"}),
-    "stores.s3": frozenset({"boto3", "botocore", "mypy_boto3_s3", "pydantic", "s3transfer"}),
+    "stores.s3": frozenset({"boto3", "botocore", "mypy_boto3_s3", "pydantic", "s3transfer", "urllib3"}),
     "report": frozenset({"rich"}),
     "cli": frozenset({"typer"}),
 }

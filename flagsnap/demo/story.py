@@ -113,20 +113,34 @@ STORY: Mapping[str, Sequence[Step]] = {
 }
 
 
-def tell(say: Say) -> None:
-    """Play the story; FlagsnapError at the first command that ends otherwise than it should."""
+def tell(say: Say, store: Mapping[str, str] | None = None, clear: Callable[[str], None] | None = None) -> None:
+    """Play the story; FlagsnapError at the first command that ends otherwise than it should.
+
+    `store` are the variables that name another store than a folder of the demo's own. It is emptied by `clear`, which
+    is told the database's URL, whatever has happened.
+    """
     if importlib.util.find_spec("django") is None:
         raise UsageError("the demo needs Django", hint='pip install "flagsnap[demo]"')
     bin_dir = find_bin_dir()
     with _own_environment(), _own_folder() as folder, running(bin_dir, folder / "postgres") as server:
         create_database(server, DATABASE)
         say("text", f"PostgreSQL {server.major} is up for this demo, in {folder}.")
-        stage = _Stage(folder / "project", _environment(server, folder), say)
-        for heading, steps in STORY.items():
-            say("heading", heading)
-            for step in steps:
-                stage.play(step)
+        stage = _Stage(folder / "project", {**_environment(server, folder), **(store or {})}, say)
+        if store:
+            say("text", f"The snapshots go to {store['FLAGSNAP_STORE']}.")
+        try:
+            _play(stage)
+        finally:
+            if clear:
+                clear(server.url(DATABASE))
     say("text", "The server is stopped, and everything it had is removed.")
+
+
+def _play(stage: "_Stage") -> None:
+    for heading, steps in STORY.items():
+        stage.say("heading", heading)
+        for step in steps:
+            stage.play(step)
 
 
 @dataclass(frozen=True)
@@ -181,6 +195,7 @@ def _environment(server: Server, folder: Path) -> Mapping[str, str]:
         "FLAGSNAP_STORE": str(folder / "snapshots"),
         "FLAGSNAP_MANAGE": shlex.join([sys.executable, str(folder / "project" / "manage.py")]),
         "PATH": os.pathsep.join([str(server.bin_dir), os.environ.get("PATH", os.defpath)]),
+        "TMPDIR": str(folder),
         # The demo may run from a checkout that is not installed.
         "PYTHONPATH": str(Path(flagsnap.__file__).parent.parent),
         "PYTHONUNBUFFERED": "1",

@@ -54,7 +54,13 @@ def manifest_of(flagsnap: Flagsnap, deploy_id: str) -> Manifest:
 
 def in_store(flagsnap: Flagsnap) -> list[str]:
     """The paths of all files in the store."""
-    return sorted(str(path.relative_to(flagsnap.store)) for path in flagsnap.store.rglob("*") if path.is_file())
+    return flagsnap.files()
+
+
+def drafts(flagsnap: Flagsnap) -> list[str]:
+    """What tells of captures that were begun and not ended: claims in a bucket, folders (even empty ones) on disk."""
+    claims = {key.split("/")[1] for key in flagsnap.files(".drafts/")}
+    return sorted(claims | {path.name for path in flagsnap.store.glob(".drafts/*")})
 
 
 def restore_plainly(database: Database, dump: Path, user: str | None = None) -> str:

@@ -87,11 +87,11 @@ def said(ended: Ended) -> tuple[str, str]:
 
 def alter_manifest(flagsnap: Flagsnap, **recorded: object) -> Manifest:
     """Have the snapshot record something else than what was true, as if a defect of flagsnap had written it."""
-    path = flagsnap.store / "v2" / MANIFEST
-    manifest = read_manifest(path.read_bytes(), "v2")
+    key = f"v2/{MANIFEST}"
+    manifest = read_manifest(flagsnap.place.get(key), "v2")
     database = manifest.database.model_copy(update=recorded)
     altered = manifest.model_copy(update={"databases": (database,)})
-    path.write_bytes(altered.to_json())
+    flagsnap.place.put(key, altered.to_json())
     return altered
 
 

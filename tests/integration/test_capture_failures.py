@@ -16,8 +16,9 @@ import pytest
 
 from tests.fix_cli import Ended, Flagsnap
 from tests.fix_databases import Database
+from tests.fix_s3 import S3Place
 from tests.fix_servers import bin_dir_of
-from tests.integration.captures import SCHEMA, held_up, in_store, is_running, manifest_of, outcome, wait_for
+from tests.integration.captures import SCHEMA, drafts, held_up, in_store, is_running, manifest_of, outcome, wait_for
 
 SECRET = "p@ss/w:rd"
 ENCODED = "p%40ss%2Fw:rd"
@@ -120,10 +121,10 @@ def test_a_folder_without_pg_dump_names_version_and_package(
 
 
 @pytest.mark.parametrize("deploy_id", ["../x", "latest", "", "x" * 129, "a/b", ".drafts"])
-def test_what_is_no_deploy_id(flagsnap: Flagsnap, deploy_id: str, tmp_path: Path) -> None:
+def test_what_is_no_deploy_id(flagsnap: Flagsnap, deploy_id: str) -> None:
     ended = flagsnap.within("capture", "--deploy-id", deploy_id, code=None)
     assert_clear(ended, 2, f"'{re.escape(deploy_id)}' is not a deploy id", "1 to 128 letters")
-    assert not list(tmp_path.rglob("manifest.json"))
+    assert in_store(flagsnap) == []
 
 
 def test_a_label_that_is_none(flagsnap: Flagsnap) -> None:
@@ -132,6 +133,7 @@ def test_a_label_that_is_none(flagsnap: Flagsnap) -> None:
         assert_clear(ended, 2, f"'{label}' is not a label", "KEY=VALUE")
 
 
+@pytest.mark.local_store
 def test_a_file_in_the_place_of_the_store(flagsnap: Flagsnap) -> None:
     flagsnap.store.write_text("a file")
     assert_clear(capture_of(flagsnap), 1, f"the store {flagsnap.store} failed: file exists", "--store")
@@ -140,10 +142,12 @@ def test_a_file_in_the_place_of_the_store(flagsnap: Flagsnap) -> None:
 
 
 def test_a_store_on_another_planet(flagsnap: Flagsnap) -> None:
-    for url in ("s3://bucket/prefix", "s3://key:sesame@bucket"):
-        assert_clear(capture_of(flagsnap, None, "--store", url), 2, "this flagsnap knows no s3:// stores$", "a folder")
+    for url in ("gs://bucket/prefix", "https://key:sesame@bucket"):
+        error = f"there are no {url.partition(':')[0]}:// stores$"
+        assert_clear(capture_of(flagsnap, None, "--store", url), 2, error, "use a folder")
 
 
+@pytest.mark.local_store
 def test_a_store_that_may_not_be_written(flagsnap: Flagsnap) -> None:
     """As an ordinary user; root does without the right to overrule permissions."""
     flagsnap.store.mkdir(mode=0o500)
@@ -152,6 +156,7 @@ def test_a_store_that_may_not_be_written(flagsnap: Flagsnap) -> None:
     assert list(flagsnap.store.iterdir()) == []
 
 
+@pytest.mark.local_store
 def test_a_store_that_may_not_be_read_is_not_an_empty_one(flagsnap: Flagsnap) -> None:
     flagsnap.within("capture", "--deploy-id", "v2")
     flagsnap.store.chmod(0)
@@ -170,9 +175,12 @@ def test_a_full_disk_while_dumping(flagsnap: Flagsnap, database: Database) -> No
     )
     ended = _run_on_a_small_disk(flagsnap, "1m")
     error = "the dump failed: pg_dump ended with exit code 1: pg_dump: error: .*No space left on device"
-    assert_clear(ended, 1, error, "free space in the store")
+    # What goes to a bucket is on its way in a folder for temporary files.
+    assert_clear(ended, 1, error, "free space in " + ("the store" if flagsnap.is_local else r"\S+ \(TMPDIR\)"))
+    assert in_store(flagsnap) == []
 
 
+@pytest.mark.local_store
 def test_a_disk_that_is_full_at_the_manifest(flagsnap: Flagsnap, database: Database) -> None:
     """The dump of an empty database fits, its manifest of many labels does not."""
     labels = [word for number in range(40) for word in ("--label", f"k{number}={'x' * 1000}")]
@@ -219,11 +227,16 @@ def test_flagsnaps_own_session_that_is_ended(flagsnap: Flagsnap, database: Datab
 def test_a_store_that_vanishes_meanwhile(flagsnap: Flagsnap, database: Database) -> None:
     database.execute(SCHEMA)
     with held_up(database, flagsnap, "--deploy-id", "v2") as capture:
-        shutil.rmtree(flagsnap.store)
+        if isinstance(flagsnap.place, S3Place):
+            for key in flagsnap.files():
+                flagsnap.place.delete(key)
+            flagsnap.place.client.delete_bucket(Bucket=flagsnap.place.bucket)
+            error = f"the store {flagsnap.place.url} cannot be used: there is no bucket {flagsnap.place.bucket}"
+        else:
+            shutil.rmtree(flagsnap.store)
+            error = "(the dump failed: pg_dump ended .*|the store .* failed:) ?.*[Nn]o such file or directory"
         ended = Ended(*capture.let_go())
-    assert_clear(
-        ended, 1, "(the dump failed: pg_dump ended .*|the store .* failed:) ?.*[Nn]o such file or directory", ""
-    )
+    assert_clear(ended, 1, error, "")
     assert not flagsnap.store.exists()
 
 
@@ -236,7 +249,7 @@ def test_an_interrupted_capture_cleans_up(flagsnap: Flagsnap, database: Database
         assert not is_running(capture.dump_pid)
     assert_clear(ended, 130, "interrupted", "the same command again")
     assert in_store(flagsnap) == []
-    assert list(flagsnap.store.glob(".drafts/*")) == []
+    assert drafts(flagsnap) == []
     assert _sessions(database) == []
 
 
@@ -253,8 +266,8 @@ def test_a_killed_capture_leaves_no_snapshot_and_the_next_one_cleans_up(flagsnap
         capture.holder.execute("ROLLBACK")
         code, _, err = outcome(again)
     assert code == 0, err
-    assert "removed what an interrupted capture of v2 had left" in err
-    assert list(flagsnap.store.glob(".drafts/*")) == []
+    assert "removed what an interrupted run had left of v2" in err
+    assert drafts(flagsnap) == []
     assert len(manifest_of(flagsnap, "v2").database.migrations) == 2
     wait_for(lambda: not is_running(capture.dump_pid))
 
@@ -301,8 +314,9 @@ def _run_powerless(flagsnap: Flagsnap, *arguments: str) -> Ended:
 
 
 def _run_on_a_small_disk(flagsnap: Flagsnap, size: str, *more: str) -> Ended:
-    """Capture into a disk of its own, of that size; afterwards there must be no file on it."""
+    """Capture into (or by way of) a disk of its own, of that size; afterwards there must be no file on it."""
     flagsnap.store.mkdir()
+    flagsnap.environment["TMPDIR"] = str(flagsnap.store)
     store = shlex.quote(str(flagsnap.store))
     capture = shlex.join([sys.executable, "-m", "flagsnap", "capture", "--deploy-id", "v2", *more])
     script = (

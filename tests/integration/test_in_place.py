@@ -181,7 +181,9 @@ def test_second_restore_in_place_and_later_captures(owned: Owned, flagsnap: Flag
     flagsnap.within(*IN_PLACE)
     flagsnap.within("capture", "--deploy-id", "again")
     toc = owned.database.server.bin_dir / "pg_restore"
-    listed = subprocess.run([toc, "--list", flagsnap.store / "again/dumps/default"], capture_output=True, check=True)
+    listed = subprocess.run(
+        [toc, "--list", flagsnap.fetched("again") / "dumps/default"], capture_output=True, check=True
+    )
     assert b"person" in listed.stdout
     assert b"flagsnap_retired" not in listed.stdout
     manifest = flagsnap.within("show", "again", "--json").json["manifest"]["databases"][0]
@@ -246,7 +248,7 @@ def test_refusal_names_in_place_and_changes_nothing(owned: Owned, flagsnap: Flag
 
 def test_broken_file(owned: Owned, flagsnap: Flagsnap) -> None:
     owned.deploy(flagsnap)
-    (flagsnap.store / "v2/dumps/default/toc.dat").write_bytes(b"PGDMP")
+    flagsnap.place.put("v2/dumps/default/toc.dat", b"PGDMP")
     said(flagsnap.within(*IN_PLACE, code=5))
     assert_untouched(owned)
 

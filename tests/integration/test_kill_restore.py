@@ -14,6 +14,7 @@ import pytest
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import PostgresServer
+from tests.integration.captures import drafts, in_store
 from tests.integration.sample_deploy import (
     DEPLOY,
     IN_PLACE,
@@ -57,10 +58,6 @@ def sessions(database: Database) -> int:
     return int(number)
 
 
-def drafts(flagsnap: Flagsnap) -> list[Path]:
-    return list((flagsnap.store / ".drafts").glob("*"))
-
-
 def snapshots(flagsnap: Flagsnap) -> list[str]:
     listed = flagsnap.within("list", "--json").json
     assert listed["damaged"] == []
@@ -76,11 +73,13 @@ def test_capture_killed_before_the_manifest(database: Database, flagsnap: Flagsn
     program = held(database, tmp_path, "pg_dump", "--format=directory")
     with running(flagsnap, *CAPTURE, FLAGSNAP_PG_BIN=str(program.folder)) as run:
         program.wait(run)
-        assert len(list(drafts(flagsnap)[0].glob("dumps/default/*"))) > 1
+        (draft,) = drafts(flagsnap)
+        assert draft.startswith("v2")
+        wait_until(lambda: sum("/dumps/default/" in key for key in in_store(flagsnap)) > 1)
     program.go_on()
     assert snapshots(flagsnap) == []
     wait_until(lambda: sessions(database) == 0)
-    assert "removed what an interrupted capture of v2 had left" in flagsnap.within(*CAPTURE).err
+    assert "removed what an interrupted run had left of v2" in flagsnap.within(*CAPTURE).err
     assert snapshots(flagsnap) == ["v2"]
     assert drafts(flagsnap) == []
     flagsnap.within("verify", "v2", "--level", "files")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 
 from flagsnap.catalog import Catalog
 from flagsnap.demo import server as embedded
-from tests.fix_cli import Flagsnap
+from tests.fix_cli import Flagsnap, Folder
 from tests.fix_databases import Database
+from tests.fix_s3 import S3Place
 from tests.fix_servers import PostgresServer
 from tests.integration.sample_deploy import ROLLBACK, alter_manifest, deploy, is_recorded, said
 
@@ -30,17 +32,16 @@ def untouched(database: Database) -> Iterator[None]:
     assert database.relatives() == [database.name]
 
 
-def flip_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
+def flip_a_byte(place: Folder | S3Place, key: str) -> None:
+    content = bytearray(place.get(key))
     content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    place.put(key, bytes(content))
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Folder | S3Place, str], None]] = {
     "does not have its recorded SHA-256": flip_a_byte,
-    "bytes, not": lambda file: os.truncate(file, file.stat().st_size - 1),
-    "is missing": Path.unlink,
-    "was not recorded": lambda file: file.with_name("9999.dat").touch(),
+    "bytes, not": lambda place, key: place.put(key, place.get(key)[:-1]),
+    "is missing": lambda place, key: place.delete(key),
 }
 
 
@@ -48,17 +49,34 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("what", DAMAGES)
 def test_damaged_dump(what: str, part: str, database: Database, flagsnap: Flagsnap) -> None:
     deploy(database, flagsnap)
-    DAMAGES[what](next((flagsnap.store / "v2/dumps/default").glob(part)))
+    key = next(key for key in flagsnap.files() if fnmatch(key, f"v2/dumps/default/{part}"))
+    DAMAGES[what](flagsnap.place, key)
     with untouched(database):
         error, hint = said(flagsnap.within(*ROLLBACK, code=5))
         assert error.startswith("the snapshot is damaged: dumps/default/")
-        assert what in error
+        # What is fetched is hashed on the way, whatever its size.
+        assert (
+            what if flagsnap.is_local else what.replace("bytes, not", "does not have its recorded SHA-256")
+        ) in error
         assert "flagsnap list" in hint
+
+
+def test_dump_with_a_file_that_was_not_recorded(database: Database, flagsnap: Flagsnap) -> None:
+    """pg_restore is given a folder: the store's own, or one into which the recorded files were fetched and no other."""
+    deploy(database, flagsnap)
+    flagsnap.place.put("v2/dumps/default/9999.dat", b"")
+    if flagsnap.is_local:
+        with untouched(database):
+            error, _ = said(flagsnap.within(*ROLLBACK, code=5))
+            assert error == "the snapshot is damaged: dumps/default/9999.dat was not recorded"
+    else:
+        flagsnap.within(*ROLLBACK)
+        assert is_recorded(database)
 
 
 def test_manifest_that_is_gone(database: Database, flagsnap: Flagsnap) -> None:
     deploy(database, flagsnap)
-    (flagsnap.store / "v2/manifest.json").unlink()
+    flagsnap.place.delete("v2/manifest.json")
     with untouched(database):
         error, _ = said(flagsnap.within(*ROLLBACK, code=5))
         assert error.startswith("no snapshot v2 in ")

@@ -1,15 +1,16 @@
 """Verify: what is damaged is found, what differs is named, and what could not be checked is never green."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.fix_cli import Flagsnap
+from tests.fix_cli import Flagsnap, Folder
 from tests.fix_databases import Database
-from tests.integration.captures import SCHEMA, manifest_of
+from tests.fix_s3 import S3Place
+from tests.integration.captures import SCHEMA, drafts, in_store
 
-DUMP = Path("v2/dumps/default")
+DUMP = "v2/dumps/default/"
+Place = Folder | S3Place
 
 
 @pytest.fixture
@@ -20,9 +21,10 @@ def captured(flagsnap: Flagsnap, database: Database) -> Flagsnap:
     return flagsnap
 
 
-def a_file(flagsnap: Flagsnap) -> Path:
-    """The dump's largest file."""
-    return max((flagsnap.store / DUMP).glob("*.dat*"), key=lambda path: path.stat().st_size)
+def a_file(flagsnap: Flagsnap) -> str:
+    """The name of the dump's largest file."""
+    names = [key.removeprefix(DUMP) for key in flagsnap.files(DUMP) if ".dat" in key]
+    return max(names, key=lambda name: len(flagsnap.place.get(DUMP + name)))
 
 
 def failed_checks(flagsnap: Flagsnap, *arguments: str) -> dict[str, str]:
@@ -55,57 +57,56 @@ def test_a_snapshot_and_the_database_in_one_run(captured: Flagsnap) -> None:
     assert [check["name"] for check in found["checks"]] == ["manifest", "files", "migrations", "schema"]
 
 
-def _flip(path: Path) -> str:
-    content = bytearray(path.read_bytes())
+def _flip(place: Place, name: str) -> str:
+    content = bytearray(place.get(DUMP + name))
     content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-    return f"dumps/default/{path.name} does not have its recorded SHA-256"
+    place.put(DUMP + name, bytes(content))
+    return f"dumps/default/{name} does not have its recorded SHA-256"
 
 
-def _truncate(path: Path) -> str:
-    size = path.stat().st_size
-    path.write_bytes(path.read_bytes()[:-1])
-    return f"dumps/default/{path.name} has {size - 1} bytes, not {size}"
+def _truncate(place: Place, name: str) -> str:
+    content = place.get(DUMP + name)
+    place.put(DUMP + name, content[:-1])
+    return f"dumps/default/{name} has {len(content) - 1} bytes, not {len(content)}"
 
 
-def _empty(path: Path) -> str:
-    size = path.stat().st_size
-    path.write_bytes(b"")
-    return f"dumps/default/{path.name} has 0 bytes, not {size}"
+def _empty(place: Place, name: str) -> str:
+    size = len(place.get(DUMP + name))
+    place.put(DUMP + name, b"")
+    return f"dumps/default/{name} has 0 bytes, not {size}"
 
 
-def _remove(path: Path) -> str:
-    path.unlink()
-    return f"dumps/default/{path.name} is missing"
+def _remove(place: Place, name: str) -> str:
+    place.delete(DUMP + name)
+    return f"dumps/default/{name} is missing"
 
 
-def _rename(path: Path) -> str:
-    path.rename(path.with_name("other.dat"))
-    return f"dumps/default/{path.name} is missing; dumps/default/other.dat was not recorded"
+def _rename(place: Place, name: str) -> str:
+    place.put(DUMP + "other.dat", place.get(DUMP + name))
+    return f"{_remove(place, name)}; dumps/default/other.dat was not recorded"
 
 
-def _add(path: Path) -> str:
-    (path.parent / "9999.dat").write_bytes(b"more")
+def _add(place: Place, _: str) -> str:
+    place.put(DUMP + "9999.dat", b"more")
     return "dumps/default/9999.dat was not recorded"
 
 
 @pytest.mark.parametrize("damage", [_flip, _truncate, _empty, _remove, _rename, _add])
 @pytest.mark.parametrize("name", ["table", "toc"])
-def test_damaged_files_are_found(captured: Flagsnap, damage: Callable[[Path], str], name: str) -> None:
-    path = a_file(captured) if name == "table" else captured.store / DUMP / "toc.dat"
-    detail = damage(path)
+def test_damaged_files_are_found(captured: Flagsnap, damage: Callable[[Place, str], str], name: str) -> None:
+    detail = damage(captured.place, a_file(captured) if name == "table" else "toc.dat")
     assert failed_checks(captured, "v2") == {"files": detail}
     assert failed_checks(captured) == {"files": detail}
     captured.within("verify", "v2", "--level", "manifest")
 
 
 def test_several_damages_are_all_told(captured: Flagsnap) -> None:
-    details = {_remove(a_file(captured)), _flip(a_file(captured)), _add(a_file(captured))}
+    details = {damage(captured.place, a_file(captured)) for damage in (_remove, _flip, _add)}
     assert set(failed_checks(captured)["files"].split("; ")) == details
 
 
 def test_a_damaged_snapshot_is_not_restored(captured: Flagsnap, database: Database) -> None:
-    detail = _flip(a_file(captured))
+    detail = _flip(captured.place, a_file(captured))
     refused = captured.within("restore", "v2", "--into", f"{database.name}_copy", code=5)
     assert f"error: the snapshot is damaged: {detail}\n" in refused.err
     assert "hint: `flagsnap verify --level files`" in refused.err
@@ -114,8 +115,8 @@ def test_a_damaged_snapshot_is_not_restored(captured: Flagsnap, database: Databa
 
 @pytest.mark.parametrize("level", ["manifest", "files"])
 def test_a_damaged_manifest_is_found(captured: Flagsnap, level: str) -> None:
-    manifest = captured.store / "v2" / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes().replace(b"0002_tag", b"0002_gat"))
+    manifest = captured.place.get("v2/manifest.json")
+    captured.place.put("v2/manifest.json", manifest.replace(b"0002_tag", b"0002_gat"))
     detail = failed_checks(captured, "v2", "--level", level)["manifest"]
     assert detail == "the manifest of v2 is damaged: its content does not have its digest, so it was altered"
 
@@ -123,14 +124,30 @@ def test_a_damaged_manifest_is_found(captured: Flagsnap, level: str) -> None:
 def test_the_newest_is_never_another_one_than_the_newest(captured: Flagsnap) -> None:
     """A damaged manifest does not tell its time: what was `latest` yesterday must not be taken for it in silence."""
     captured.within("capture", "--deploy-id", "v3")
-    manifest = captured.store / "v3" / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:-100])
+    captured.place.put("v3/manifest.json", captured.place.get("v3/manifest.json")[:-100])
     assert "the manifest of v3 is damaged" in failed_checks(captured)["manifest"]
+    # A bucket's index tells the time of each, so the order is known; the newest is damaged all the same.
+    unknown, hint = (
+        ("the order of the snapshots is not known: ", "name a deploy id")
+        if captured.is_local
+        else ("", "choose another snapshot")
+    )
     for arguments in (("show", "latest"), ("plan", "--to", "latest"), ("plan", "--to-running", "v2")):
         refused = captured.within(*arguments, code=5)
-        assert "error: the order of the snapshots is not known: the manifest of v3 is damaged" in refused.err
-        assert "hint: name a deploy id" in refused.err
+        assert f"error: {unknown}the manifest of v3 is damaged" in refused.err
+        assert f"hint: {hint}" in refused.err
     captured.within("show", "v2")
+
+
+def test_list_shows_what_it_reads(captured: Flagsnap) -> None:
+    """A manifest where there is nothing else; in a bucket the index, and a manifest only of what is not in it."""
+    captured.within("capture", "--deploy-id", "v3")
+    captured.place.put("v3/manifest.json", captured.place.get("v3/manifest.json")[:-100])
+    if not captured.is_local:
+        listed = captured.within("list", "--json").json
+        assert [each["deploy_id"] for each in listed["snapshots"]] == ["v3", "v2"]
+        for key in captured.files(".index/v3/"):
+            captured.place.delete(key)
     listed = captured.within("list", "--json").json
     assert [each["deploy_id"] for each in listed["snapshots"]] == ["v2"]
     assert [each["deploy_id"] for each in listed["damaged"]] == ["v3"]
@@ -180,13 +197,13 @@ def test_another_database_is_refused_and_not_called_different(captured: Flagsnap
 def test_what_is_not_there(captured: Flagsnap) -> None:
     for arguments in (("v9",), ("--expect", "v9"), ("v9", "--level", "manifest")):
         ended = captured.within("verify", *arguments, code=5)
-        assert f"error: no snapshot v9 in {captured.store}\n" in ended.err
-    ended = captured.within("verify", "--store", f"{captured.store}/empty", code=5)
+        assert f"error: no snapshot v9 in {captured.place.url}\n" in ended.err
+    ended = captured.within("verify", "--store", f"{captured.place.url}/empty", code=5)
     assert "error: there is no snapshot in" in ended.err
 
 
 def test_the_snapshot_is_left_as_it_is(captured: Flagsnap) -> None:
-    before = manifest_of(captured, "v2")
+    before = {key: captured.place.get(key) for key in in_store(captured)}
     captured.within("verify", "v2", "--expect", "v2")
-    assert manifest_of(captured, "v2") == before
-    assert {path.name for path in captured.store.iterdir()} == {"v2", ".drafts"}
+    assert {key: captured.place.get(key) for key in in_store(captured)} == before
+    assert drafts(captured) == []

@@ -2,7 +2,7 @@
 
     <prefix>/<deploy-id>/manifest.json            put last: a snapshot exists when its manifest does; removed first
     <prefix>/<deploy-id>/dumps/…                  the dump's files, as on local disk
-    <prefix>/.drafts/<deploy-id>                  who is making (or removing) that snapshot
+    <prefix>/.drafts/<deploy-id>/<token>          who is making (or removing) that snapshot
     <prefix>/.index/<deploy-id>/<summary>         an empty object: its name is what `list` shows
 
 `Bucket` speaks to the store, `Claim`s say who works on what, a draft is made and published by its `S3Draft`, and

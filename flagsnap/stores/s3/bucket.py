@@ -1,8 +1,6 @@
 """A place in a bucket: objects by their names below a prefix. The only user of boto3, from one thread or several.
 
-Requests that failed in passing (500, 503, a broken connection, a timeout) are sent again by botocore, with growing
-pauses: twice until the store has answered once, since then it may be that nobody is there at all; for about a minute
-after that. What cannot pass is StoreFailed at once.
+Requests that failed in passing are sent again, see `patience`. What cannot pass is StoreFailed at once.
 """
 
 import hashlib
@@ -20,10 +18,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from s3transfer.exceptions import CancelledError
+from urllib3.exceptions import HTTPError
 
 from flagsnap.errors import Interrupted, SnapshotMissing
-from flagsnap.stores.s3.errors import bad_endpoint, code_of, worded
+from flagsnap.stores.s3.errors import bad_endpoint, code_of, is_not_s3, worded
 from flagsnap.stores.s3.options import S3Options, part_size
+from flagsnap.stores.s3.patience import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,14 +34,13 @@ T = TypeVar("T")
 
 UPLOADS = 8
 _PARTS_AT_ONCE = 4
-_HURRIED, _PATIENT = 3, 9
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _CHUNK = 1 << 20
 _KEYS_OF_A_REQUEST = 1000
-_TRIES = 3
-# Nobody is to blame for these, and botocore does not send them again: the bytes were altered or cut off on their way,
-# or an answer was lost, so that an upload is complete which we ask to complete.
-_SEND_AGAIN = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "NoSuchUpload", "InternalError"}
+_TRIES, _READINGS = 3, 9
+# Nobody is to blame for these, and the same request would not help: the bytes were altered or cut off on their way, or
+# an answer was lost, so that an upload is complete which we ask to complete.
+_SEND_AGAIN = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "NoSuchUpload"}
 _IN_PASSING = {"InternalError", "SlowDown", "ServiceUnavailable"}
 
 
@@ -63,13 +62,13 @@ class Bucket:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._options = options
-        self._answered = False
+        self._patience = Patience()
         self._cancelled = False
         self._running: set[TransferFuture] = set()
 
     def hurry(self) -> None:
         """Wait for the store no longer than for one that has never answered: what follows may as well be left."""
-        self._answered = False
+        self._patience.hurry()
 
     def put(self, name: str, body: bytes, *, if_absent: bool = False) -> bool:
         """Store a small object. False if `if_absent` and it was there, where the store knows conditional writes."""
@@ -100,22 +99,24 @@ class Bucket:
 
     def read(self, name: str) -> Iterator[bytes]:
         """An object, piece by piece; goes on where the connection broke off. SnapshotMissing."""
-        position, tries = 0, _PATIENT
+        position, tries = 0, _READINGS
         seen: dict[str, Any] = {}
         while True:
             try:
                 if not (answer := self._get(name, position, seen)):
                     return
-                seen = {"IfMatch": answer["ETag"]}
+                if not (etag := answer.get("ETag")):
+                    raise is_not_s3(self.url)
+                seen = {"IfMatch": etag}
                 for chunk in answer["Body"].iter_chunks(_CHUNK):
                     position += len(chunk)
-                    tries = _PATIENT
+                    tries = _READINGS
                     yield chunk
-            except BotoCoreError as error:  # from the body; that of the request is worded already
+            except (BotoCoreError, HTTPError) as error:  # from the body; that of the request is worded already
                 tries -= 1
                 if not tries:
                     raise worded(error, self.url, "s3:GetObject") from error
-                time.sleep(0.2 * (_PATIENT - tries))
+                time.sleep(0.2 * (_READINGS - tries))
             else:
                 return
 
@@ -180,8 +181,14 @@ class Bucket:
     def cancel_uploads(self) -> None:
         """End all uploads, now and from now on, with Interrupted; parts that are on their way still arrive."""
         self._cancelled = True
+        self._patience.stop_uploads()
         for transfer in tuple(self._running):
             transfer.cancel()
+
+    @property
+    def uploads_in_doubt(self) -> bool:
+        """Whether an upload in parts may have been begun that nobody but the store knows of."""
+        return self._patience.uploads_in_doubt
 
     def abort_uploads(self, prefix: str) -> None:
         """Abort the uploads in parts, of names that begin so, which nobody has completed."""
@@ -267,44 +274,32 @@ class Bucket:
     def _pages(self, **parameters: Any) -> Iterator[Any]:
         while True:
             page = self._ask("s3:ListBucket", lambda client: client.list_objects_v2(Bucket=self.bucket, **parameters))
+            if "IsTruncated" not in page:  # any page of the Web would pass for an empty bucket
+                raise is_not_s3(self.url)
             yield page
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             parameters["ContinuationToken"] = page["NextContinuationToken"]
 
     def _ask(self, permission: str, request: "Callable[[S3Client], T]", expected: Iterable[str] = ()) -> T:
         """Send a request; an answer with one of the `expected` codes is _Expected, any other error is for people."""
         try:
-            answer = request(self._patient if self._answered else self._hurried)
+            return request(self._client)
         except ClientError as error:
-            self._answered = True
             if (code := code_of(error)) in expected:
                 raise _Expected(code, error) from error
             raise worded(error, self.url, permission) from error
         except (BotoCoreError, ResponseParserError) as error:
             raise worded(error, self.url, permission) from error
-        self._answered = True
-        return answer
 
     @cached_property
     def _checksum(self) -> Mapping[str, Any]:
         return {"ChecksumAlgorithm": "SHA256"} if self._options.checksums == "when_supported" else {}
 
     @cached_property
-    def _hurried(self) -> "S3Client":
-        return self._client(_HURRIED)
-
-    @cached_property
-    def _patient(self) -> "S3Client":
-        return self._client(_PATIENT)
-
-    @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(profile_name=self._options.profile, region_name=self._options.region)
-
-    def _client(self, attempts: int) -> "S3Client":
+    def _client(self) -> "S3Client":
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": attempts},
+            retries={"mode": "standard", "total_max_attempts": 1},
             s3={"addressing_style": self._options.addressing_style},
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
@@ -314,11 +309,14 @@ class Bucket:
             response_checksum_validation="when_required",
         )
         try:
-            return self._session.client("s3", endpoint_url=self._options.endpoint_url, config=config)
+            session = boto3.Session(profile_name=self._options.profile, region_name=self._options.region)
+            client = session.client("s3", endpoint_url=self._options.endpoint_url, config=config)
         except ValueError as error:
             raise bad_endpoint(self.url, self._options.endpoint_url or "") from error
         except BotoCoreError as error:
             raise worded(error, self.url, "s3:ListBucket") from error
+        self._patience.guide(client)
+        return client
 
 
 class _Expected(Exception):

@@ -1,14 +1,17 @@
-"""Claims: who is making or removing a snapshot, as one object for each deploy id.
+"""Claims: who is making or removing a snapshot, as one object for each run that wants to.
 
-A claim is taken by a conditional write, so one of two wins. Stores that do not know such writes overwrite; there the
-claim is looked at before, and again later: whoever's it is then has won. The one who makes a claim holds the database's
-advisory lock, so a claim of the same database is dead for whoever has that lock now. One of another database is
-dead after a week.
+A run puts its claim, then lists those on the deploy id. Who finds no other has it, until its claim is deleted; of
+several, all but one withdraw. Nobody writes another's claim, so this needs no conditional writes, which some makers'
+stores do not know, and no answer in time: a listing after a put shows it, and one of two runs lists last.
+
+The one who makes a claim holds the database's advisory lock, so a claim of the same database is dead for whoever has
+that lock now. One of another database is dead after a week.
 """
 
 import json
 import os
 import socket
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +22,7 @@ from flagsnap.stores.s3.bucket import Bucket
 
 FOLDER = ".drafts/"
 _DEAD_AFTER = timedelta(days=7)
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds in which the others should have withdrawn
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Claim:
     @property
     def name(self) -> str:
         """The object's name."""
-        return FOLDER + self.deploy_id
+        return f"{FOLDER}{self.deploy_id}/{self.token}"
 
     def to_json(self) -> bytes:
         """The object's content."""
@@ -49,8 +53,7 @@ class Claim:
 
     def is_held(self, bucket: Bucket) -> bool:
         """Whether it is still there."""
-        found = read_claim(bucket, self.deploy_id)
-        return found is not None and found.token == self.token
+        return bucket.get(self.name) is not None
 
 
 def new_claim(deploy_id: str, owner: str, doing: Literal["capture", "removal"]) -> Claim:
@@ -59,32 +62,58 @@ def new_claim(deploy_id: str, owner: str, doing: Literal["capture", "removal"]) 
     return Claim(deploy_id, owner, doing, now, socket.gethostname(), os.getpid(), uuid.uuid4().hex)
 
 
-def take(bucket: Bucket, claim: Claim) -> bool:
-    """Put the claim; Locked if there is another. Gives back whether the store knows conditional writes."""
-    if found := read_claim(bucket, claim.deploy_id):
-        raise _locked(bucket, found)
-    # A store that knows conditional writes refuses the second one: this is how it is found out.
-    if bucket.put(claim.name, claim.to_json(), if_absent=True):
-        return not bucket.put(claim.name, claim.to_json(), if_absent=True)
-    found = read_claim(bucket, claim.deploy_id)
-    if found and found.token != claim.token:  # it is ours if the answer to the first one was lost
-        raise _locked(bucket, found)
-    return True
+def take(bucket: Bucket, claim: Claim) -> None:
+    """Put the claim; Locked if there is another."""
+    bucket.put(claim.name, claim.to_json())
+    for pause in _PAUSES:
+        names = _on(bucket, claim.deploy_id)
+        if names == {claim.name} and claim.is_held(bucket):  # who may not read finds it out now, not when all is sent
+            return
+        if min(names) != claim.name:
+            break
+        # One of those that come at the same moment stays. The others withdraw, unless one of them was here before.
+        time.sleep(pause)
+    bucket.delete([claim.name])
+    raise _locked(bucket, claim.deploy_id)
 
 
-def read_claim(bucket: Bucket, deploy_id: str) -> Claim | None:
-    """The claim on a deploy id, None if there is none; one that cannot be read is of nobody, since long ago."""
-    if (raw := bucket.get(FOLDER + deploy_id)) is None:
+def take_over(bucket: Bucket, dead: Claim, owner: str) -> Claim | None:
+    """Put a claim in the place of dead ones; None if that one is gone, or a living one is there.
+
+    Should that run be alive after all, it finds that it has lost its claim.
+    """
+    claim = new_claim(dead.deploy_id, owner, dead.doing)
+    bucket.put(claim.name, claim.to_json())
+    others = _on(bucket, dead.deploy_id) - {claim.name}
+    found = filter(None, (read_claim(bucket, name) for name in others))
+    if dead.name not in others or not all(other.is_dead(owner) for other in found):
+        bucket.delete([claim.name])
         return None
+    bucket.delete(others)
+    return claim
+
+
+def read_claim(bucket: Bucket, name: str) -> Claim | None:
+    """The claim of that name, None if there is none; one that cannot be read is of nobody, since long ago."""
+    if (raw := bucket.get(name)) is None:
+        return None
+    deploy_id, _, token = name.removeprefix(FOLDER).partition("/")
     try:
         claim = Claim(**json.loads(raw))
         datetime.fromisoformat(claim.since)
     except (ValueError, TypeError):
-        return Claim(deploy_id, "", "capture", datetime.min.replace(tzinfo=UTC).isoformat(), "", 0, "")
+        return Claim(deploy_id, "", "capture", datetime.min.replace(tzinfo=UTC).isoformat(), "", 0, token)
     return claim
 
 
-def _locked(bucket: Bucket, claim: Claim) -> Locked:
+def _on(bucket: Bucket, deploy_id: str) -> set[str]:
+    return {entry.name for entry in bucket.list(f"{FOLDER}{deploy_id}/")}
+
+
+def _locked(bucket: Bucket, deploy_id: str) -> Locked:
+    found = (read_claim(bucket, name) for name in sorted(_on(bucket, deploy_id)))
+    if not (claim := next(filter(None, found), None)):
+        return Locked(f"another flagsnap was at work on {deploy_id} in {bucket.url}", "run the same command again")
     return Locked(
         f"another flagsnap is at work on {claim.deploy_id} in {bucket.url}: process {claim.pid} on {claim.host}, since"
         f" {claim.since}",

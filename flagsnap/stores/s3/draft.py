@@ -1,6 +1,7 @@
 """A draft in a bucket: files go up one by one, the manifest last, after a look at what has arrived."""
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flagsnap.stores.s3.index import entry_name
 from flagsnap.stores.scratch import scratch_place
 
 _ROOM = 64 << 20
+_LOOK_SECONDS = 10
 _TRIES = 3
 _AGAIN = "nothing was published; run the same command again"
 
@@ -27,11 +29,10 @@ class _Sent:
 
 @dataclass
 class S3Draft:
-    """See `base.Draft`; `conditional` if the store knows conditional writes."""
+    """See `base.Draft`."""
 
     bucket: Bucket
     claim: Claim
-    conditional: bool
     folder: Path
     task: Task
     progress: Progress
@@ -40,7 +41,7 @@ class S3Draft:
     published: bool = False
     _manifest: bytes | None = None
     _sent: dict[str, _Sent] = field(default_factory=dict)
-    _claimed: bool = False
+    _claim_seen: float = field(default_factory=time.monotonic)
 
     @property
     def place(self) -> str:
@@ -49,9 +50,9 @@ class S3Draft:
 
     def add(self, path: str) -> None:
         """Upload the file, then remove it from scratch space."""
-        if not self._claimed:
+        # Who has lost the claim must not go on to overwrite what another run stores.
+        if time.monotonic() - self._claim_seen > _LOOK_SECONDS:
             self._require_claim()
-            self._claimed = True
         file = self.folder / path
         etags = self.bucket.upload(f"{self.claim.deploy_id}/{path}", file, self.task.advance)
         self._sent[f"{self.claim.deploy_id}/{path}"] = _Sent(file.stat().st_size, etags)
@@ -67,16 +68,17 @@ class S3Draft:
         name = f"{self.claim.deploy_id}/{MANIFEST}"
         for _ in range(_TRIES):
             self._require_claim()
-            if not self.conditional and self.bucket.exists(name):
-                raise self._taken()
             self._manifest = manifest
             is_ours = self.bucket.put(name, manifest, if_absent=True)  # the commit point
             # If an answer was lost, the manifest that stood in the way is our own.
-            if self.bucket.get(name) == manifest:
+            has_arrived = self.bucket.get(name) == manifest
+            # Who takes over the claim of a run that looks dead looks for its manifest afterwards. So if the claim is
+            # still here, the manifest was there in time, and nothing of the snapshot was removed.
+            self._require_claim()
+            if has_arrived:
                 self.published = True
                 self._enter(summary)
                 return
-            self._require_claim()
             if not is_ours:
                 raise self._taken()
             self.bucket.delete([name])  # it was altered on its way, by a network that nobody noticed
@@ -98,6 +100,7 @@ class S3Draft:
     def _require_claim(self) -> None:
         if not self.claim.is_held(self.bucket):
             raise self._taken()
+        self._claim_seen = time.monotonic()
 
     def _taken(self) -> SnapshotExists:
         return SnapshotExists(
@@ -107,7 +110,9 @@ class S3Draft:
 
     def _require_sent(self, manifest: bytes) -> None:
         """StoreFailed unless the store has what was sent, byte for byte; one request for a thousand files."""
-        found = {entry.name: entry for entry in self.bucket.list(f"{self.claim.deploy_id}/dumps/")}
+        found = {entry.name: entry for entry in self.bucket.list(f"{self.claim.deploy_id}/")}
+        if f"{self.claim.deploy_id}/{MANIFEST}" in found:
+            raise self._taken()
         for name, sent in self._sent.items():
             if not (entry := found.get(name)):
                 raise StoreFailed(f"{self.bucket.url}/{name} was sent, and is not there", _AGAIN)

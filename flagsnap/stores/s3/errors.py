@@ -5,10 +5,12 @@ The codes are those of "Error responses" in Amazon S3's API reference; other mak
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from flagsnap.errors import FlagsnapError, StoreFailed, UsageError
 
@@ -17,7 +19,14 @@ _AGAIN = "run the same command again"
 _ENDPOINT = "check --store, FLAGSNAP_S3_ENDPOINT_URL and the network"
 _REGION = "set FLAGSNAP_S3_REGION to the bucket's region"
 
-# The code: what it means, and the way out; {permission} and {bucket} are filled in.
+_NOT_S3 = ("what answers at its address is not S3", "check FLAGSNAP_S3_ENDPOINT_URL")
+_ELSEWHERE = (
+    "what answers at its address refers to another one",
+    "check FLAGSNAP_S3_ENDPOINT_URL and FLAGSNAP_S3_REGION",
+)
+_CHECKSUMS = "try --store-option checksums=when_required"
+
+# The code: what it means, and the way out; {permission}, {bucket} and what the store has {said} are filled in.
 _MEANINGS: Mapping[str, tuple[str, str]] = {
     "NoSuchBucket": ("there is no bucket {bucket}", "create it, or check --store (FLAGSNAP_STORE)"),
     "AccessDenied": ("these credentials lack {permission}", "allow it; the README has the whole policy"),
@@ -37,13 +46,17 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
     "BadDigest": ("what arrived is not what was sent", _AGAIN),
     "XAmzContentSHA256Mismatch": ("what arrived is not what was sent", _AGAIN),
     "IncompleteBody": ("what arrived is not all that was sent", _AGAIN),
-    "NotImplemented": ("it cannot do what {permission} asks", "try --store-option checksums=when_required"),
-    "InvalidRequest": ("it cannot do what {permission} asks", "try --store-option checksums=when_required"),
+    "NotImplemented": ("it cannot do what {permission} asks{said}", _CHECKSUMS),
+    "InvalidRequest": ("it cannot do what {permission} asks{said}", _CHECKSUMS),
+    "301": _ELSEWHERE,
+    "302": _ELSEWHERE,
+    "307": _ELSEWHERE,
+    "308": _ELSEWHERE,
     "SlowDown": ("it is overloaded", _AGAIN),
     "ServiceUnavailable": ("it is overloaded", _AGAIN),
     "InternalError": ("it has an internal error", _AGAIN),
 }
-_BY_STATUS = {301: "PermanentRedirect", 403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}
+_BY_STATUS = {403: "AccessDenied", 500: "InternalError", 502: "InternalError", 503: "SlowDown", 504: "InternalError"}
 
 
 def code_of(error: ClientError) -> str:
@@ -53,27 +66,40 @@ def code_of(error: ClientError) -> str:
     return _BY_STATUS.get(status, code) if code.isdigit() or not code else code
 
 
-def worded(error: ClientError | BotoCoreError | ResponseParserError, url: str, permission: str) -> FlagsnapError:
+def worded(
+    error: ClientError | BotoCoreError | ResponseParserError | HTTPError, url: str, permission: str
+) -> FlagsnapError:
     """The error for people; `permission` is the IAM action that was needed."""
     if isinstance(error, ClientError):
         return _refused(error, url, permission)
-    for kinds, what, hint in _TROUBLES:
-        if isinstance(error, kinds):
-            return StoreFailed(f"the store {url} cannot be used: {what}", hint)
-    return StoreFailed(f"the store {url} cannot be used: {_brief(error)}", _ENDPOINT)
+    what, hint = next(
+        ((what, hint) for kinds, what, hint in _TROUBLES if isinstance(error, kinds)), ("{why}", _ENDPOINT)
+    )
+    what = what.format(address=_address(error), why=_brief(error))
+    return StoreFailed(f"the store {url} cannot be used: {what}", hint)
+
+
+def is_not_s3(url: str) -> StoreFailed:
+    """The error for an answer that makes no sense."""
+    what, hint = _NOT_S3
+    return StoreFailed(f"the store {url} cannot be used: {what}", hint)
 
 
 def _refused(error: ClientError, url: str, permission: str) -> FlagsnapError:
     code = code_of(error)
-    said = str(error.response.get("Error", {}).get("Message", ""))
+    said = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
     # AWS names the action, which with KMS is not the one that was asked for.
     if named := re.search(r"not authorized to perform: ([\w:*]+)", said):
         permission = named[1]
     bucket = url.removeprefix("s3://").split("/")[0]
     if code in _MEANINGS:
-        what, hint = (text.format(permission=permission, bucket=bucket) for text in _MEANINGS[code])
+        told = {"permission": permission, "bucket": bucket, "said": said and f": {said}"}
+        what, hint = (text.format(**told) for text in _MEANINGS[code])
+    elif code.isdigit():
+        what, hint = _NOT_S3
     else:
-        what, hint = f"{permission} failed with {code}" + (f": {said.rstrip('.')}" if said else ""), _ENDPOINT
+        what = f"{permission} failed with {code}" + (said and f": {said}")
+        hint = "check FLAGSNAP_S3_SSE_KMS_KEY_ID" if code.startswith("KMS.") else _ENDPOINT
     return StoreFailed(f"the store {url} cannot be used: {what}", hint)
 
 
@@ -92,18 +118,31 @@ _TROUBLES: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     ((exceptions.NoRegionError,), "its region is not known", _REGION),
     (
         (exceptions.SSLError,),
-        "the TLS connection failed: its certificate is not trusted, or what answers does not speak TLS",
+        "no TLS with {address}: {why}",
         "check FLAGSNAP_S3_ENDPOINT_URL; AWS_CA_BUNDLE names a file of trusted certificates",
     ),
     ((exceptions.ParamValidationError,), "that is no name for a bucket", "check --store (FLAGSNAP_STORE)"),
-    ((ResponseParserError,), "what answers there is not S3", "check FLAGSNAP_S3_ENDPOINT_URL"),
-    ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "it does not answer", _ENDPOINT),
-    ((exceptions.EndpointConnectionError,), "nobody answers at its address", _ENDPOINT),
-    ((exceptions.HTTPClientError,), "the connection broke off", f"{_AGAIN}; check the network if that does not help"),
+    ((ResponseParserError,), *_NOT_S3),
+    ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "{address} does not answer in time", _ENDPOINT),
+    ((exceptions.EndpointConnectionError,), "nobody answers at {address}", _ENDPOINT),
+    (
+        (exceptions.HTTPClientError, HTTPError),
+        "the connection broke off",
+        f"{_AGAIN}; {_ENDPOINT} if that does not help",
+    ),
 )
 
 
+def _address(error: Exception) -> str:
+    """Where the request went, without the path and without what stands before an `@`."""
+    parts = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "its address"
+
+
 def _brief(error: Exception) -> str:
+    if isinstance(error, exceptions.SSLError):
+        found = re.search(r"(?:verify failed: |SSL\] )([^(]+)", str(error))
+        return found[1].strip() if found else "the handshake failed"
     text = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return text[:1].lower() + text[1:]
 

@@ -26,14 +26,12 @@ class S3Store:
     def begin(self, deploy_id: str, owner: str, progress: Progress) -> Iterator[S3Draft]:
         """Claim the deploy id, and make the draft in scratch space."""
         claim = claims.new_claim(deploy_id, owner, "capture")
-        conditional = claims.take(self._bucket, claim)
-        if not conditional:
-            progress.note(f"{self.url} does not know conditional writes; flagsnap looks before and after instead")
         draft = None
         try:
+            claims.take(self._bucket, claim)
             self._make_room(deploy_id, progress)
             with scratch_folder() as folder, progress.task("upload", unit="bytes") as task:
-                draft = S3Draft(self._bucket, claim, conditional, folder, task, progress)
+                draft = S3Draft(self._bucket, claim, folder, task, progress)
                 yield draft
         finally:
             self._end(claim, draft, progress)
@@ -44,7 +42,7 @@ class S3Store:
         Whether a folder has a manifest is asked for those only that the index does not know, or that are claimed.
         """
         folders = {name for name in self._bucket.folders() if is_deploy_id(name)}
-        claimed = {entry.name.removeprefix(claims.FOLDER) for entry in self._bucket.list(claims.FOLDER)}
+        claimed = {entry.name.split("/")[1] for entry in self._bucket.list(claims.FOLDER)}
         summaries = {found.deploy_id: found for found in self._index() if found.deploy_id not in claimed}
         known = {name: summaries[name] for name in folders & summaries.keys()}
         asked = {name: None for name in folders - summaries.keys() if self._is_published(name)}
@@ -75,19 +73,18 @@ class S3Store:
         if not self._is_published(deploy_id):
             raise self._missing(deploy_id)
         claim = claims.new_claim(deploy_id, "", "removal")
-        self._bucket.put(claim.name, claim.to_json())
+        claims.take(self._bucket, claim)
         self._clear(deploy_id)
         self._bucket.delete([claim.name])
 
     def sweep(self, owner: str, progress: Progress) -> None:
         """Finish what dead claims tell of: a capture that was published is, all else goes."""
         for entry in list(self._bucket.list(claims.FOLDER)):
-            deploy_id = entry.name.removeprefix(claims.FOLDER)
-            claim = claims.read_claim(self._bucket, deploy_id)
-            if claim and claim.is_dead(owner):
-                if claim.doing == "removal" or not self._is_published(deploy_id):
-                    self._clear(deploy_id)
-                    progress.note(f"removed what an interrupted run had left of {deploy_id}")
+            dead = claims.read_claim(self._bucket, entry.name)
+            if dead and dead.is_dead(owner) and (claim := claims.take_over(self._bucket, dead, owner)):
+                if claim.doing == "removal" or not self._is_published(claim.deploy_id):
+                    self._clear(claim.deploy_id)
+                    progress.note(f"removed what an interrupted run had left of {claim.deploy_id}")
                 self._bucket.delete([claim.name])
 
     def _end(self, claim: Claim, draft: S3Draft | None, progress: Progress) -> None:
@@ -99,6 +96,8 @@ class S3Store:
                     return
                 if draft.may_be_removed():
                     self._clear(claim.deploy_id)
+            elif draft and self._bucket.uploads_in_doubt:
+                self._bucket.abort_uploads(f"{claim.deploy_id}/")
             self._bucket.delete([claim.name])
         except FlagsnapError as error:
             progress.warn(f"something of {claim.deploy_id} was left, the next capture tries to remove it: {error}")
@@ -107,7 +106,9 @@ class S3Store:
         """Remove what a run that nobody knows of may have left; SnapshotExists if it was published."""
         names = [entry.name for entry in self._bucket.list(f"{deploy_id}/")]
         if f"{deploy_id}/{MANIFEST}" in names:
-            raise SnapshotExists(f"snapshot {deploy_id} was published by another run meanwhile")
+            raise SnapshotExists(
+                f"snapshot {deploy_id} was published by another run meanwhile", f"`flagsnap show {deploy_id}` shows it"
+            )
         self._bucket.delete(names)
         try:
             self._bucket.abort_uploads(f"{deploy_id}/")

@@ -1,0 +1,271 @@
+"""A store that refuses, or is none: one line that names the cause, a hint, the exit code, and no second try."""
+
+import datetime
+import ipaddress
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from flagsnap.stores.s3 import bucket
+from tests.faults import ErrorInside, FaultyProxy, Status
+from tests.faults.faults import Fault
+from tests.fix_cli import Ended
+from tests.fix_databases import Database
+from tests.fix_s3 import SECRET, S3Place, place
+from tests.integration.s3_captures import CAPTURE, Scene, said
+from tests.integration.s3_faults import Instead, captured, database_for_all
+
+NEXT = ("capture", "--deploy-id", "v3")
+LIST, SHOW, VERIFY = ("list",), ("show", "v2"), ("verify", "v2")
+ROLLBACK = ("rollback", "--to", "v2", "--strategy", "restore", "--on-loss", "accept", "--yes")
+RESTORE = ("restore", "v2", "--into", "flagsnap_copy")
+COMMANDS = (NEXT, LIST, VERIFY, ROLLBACK)
+ENDPOINT = "FLAGSNAP_S3_ENDPOINT_URL"
+README = "allow it; the README has the whole policy"
+KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or another of the ways that boto3 knows"
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with database_for_all() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def at(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A scene with a snapshot; none of these tests adds one."""
+    with captured(place("moto"), database, tmp_path_factory.mktemp("refusals")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_rules(at: Scene) -> Iterator[None]:
+    at.proxy.clear()
+    yield
+    at.proxy.clear()
+    assert at.snapshots() == ["v2"]
+
+
+def refused(at: Scene, *words: str, **environment: str) -> tuple[str, str]:
+    """The one line, without what stands before the cause in all of them, and the hint."""
+    ended = at.flagsnap.within(*words, code=1, **environment)
+    assert SECRET not in ended.err
+    error, hint = said(ended)
+    before = f"the store {at.place.url} cannot be used: "
+    assert error.startswith(before)
+    assert hint
+    return error.removeprefix(before), hint
+
+
+@pytest.mark.parametrize(
+    ("words", "operation", "key", "permission"),
+    [
+        (LIST, "ListObjectsV2", "", "s3:ListBucket"),
+        (SHOW, "GetObject", "manifest.json", "s3:GetObject"),
+        (VERIFY, "GetObject", "dumps/", "s3:GetObject"),
+        (VERIFY, "ListObjectsV2", "", "s3:ListBucket"),
+        (ROLLBACK, "GetObject", "manifest.json", "s3:GetObject"),
+        (RESTORE, "GetObject", "dumps/", "s3:GetObject"),
+        (NEXT, "ListObjectsV2", "", "s3:ListBucket"),
+        (NEXT, "PutObject", ".drafts/", "s3:PutObject"),
+        (NEXT, "PutObject", "dumps/", "s3:PutObject"),
+        (NEXT, "CreateMultipartUpload", "", "s3:PutObject"),
+        (NEXT, "UploadPart", "", "s3:PutObject"),
+        (NEXT, "CompleteMultipartUpload", "", "s3:PutObject"),
+        (NEXT, "GetObject", ".drafts/", "s3:GetObject"),
+        (NEXT, "PutObject", "manifest.json", "s3:PutObject"),
+    ],
+    ids=str,
+)
+def test_a_missing_permission_is_named(
+    words: tuple[str, ...], operation: str, key: str, permission: str, at: Scene
+) -> None:
+    at.proxy.inject(Status(403), operation, key, times=None)
+    assert refused(at, *words) == (f"these credentials lack {permission}", README)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("fault", "what", "hint"),
+    [
+        (Status(400, "ExpiredToken"), "the credentials have expired", "renew them, and run the same command again"),
+        (
+            Status(403, "RequestTimeTooSkewed"),
+            "this machine's clock is not the store's",
+            "set the clock, and run the same command again",
+        ),
+        (Status(403, "InvalidAccessKeyId"), "the store does not know the access key", KEYS),
+        (Status(403, "SignatureDoesNotMatch"), "the secret key is wrong", KEYS),
+        (Status(404, "NoSuchBucket"), "there is no bucket {bucket}", "create it, or check --store (FLAGSNAP_STORE)"),
+        (
+            Status(301),
+            "the bucket is in another region",
+            "set FLAGSNAP_S3_REGION to the bucket's region",
+        ),
+    ],
+    ids=str,
+)
+def test_credentials_clock_bucket_and_region(
+    words: tuple[str, ...], fault: Fault, what: str, hint: str, at: Scene
+) -> None:
+    at.proxy.inject(fault, times=None)
+    assert refused(at, *words) == (what.format(bucket=at.place.bucket), hint)
+    assert len(at.proxy.requests) == 1
+
+
+def test_redirects_that_name_the_region_are_followed_no_further(at: Scene) -> None:
+    at.proxy.inject(Status(301, headers=(("x-amz-bucket-region", "eu-west-3"),)), times=None)
+    what, hint = refused(at, *LIST)
+    assert (what, hint) == ("the bucket is in another region", "set FLAGSNAP_S3_REGION to the bucket's region")
+    assert len(at.proxy.requests) < 4
+
+
+def test_a_capture_goes_without_listing_unfinished_uploads(at: Scene) -> None:
+    at.proxy.inject(Status(403), "ListMultipartUploads", times=None)
+    ended = at.flagsnap.within(*NEXT)
+    assert (
+        "warning: unfinished uploads were not looked for: "
+        f"the store {at.place.url} cannot be used: these credentials lack s3:ListBucketMultipartUploads\n"
+    ) in ended.err
+    at.proxy.clear()
+    remove(at, "v3")
+
+
+@pytest.mark.parametrize("fault", [Status(403), ErrorInside("AccessDenied")], ids=str)
+def test_a_capture_that_may_not_delete_says_so_and_the_next_one_with_it_left_is_refused(
+    fault: Fault, at: Scene
+) -> None:
+    at.proxy.inject(fault, "DeleteObjects", times=None)
+    ended = at.flagsnap.within(*NEXT)
+    assert "warning: something of v3 was left, the next capture tries to remove it: the store" in ended.err
+    assert "these credentials lack s3:DeleteObject\n" in ended.err
+    assert refused(at, "capture", "--deploy-id", "v4") == ("these credentials lack s3:DeleteObject", README)
+    at.proxy.clear()
+    remove(at, "v3")
+
+
+def remove(at: Scene, deploy_id: str) -> None:
+    """Take a snapshot out of the store, as a person does."""
+    for key in at.place.keys():
+        if deploy_id in key.split("/"):
+            at.place.delete(key)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_nobody_is_there(words: tuple[str, ...], at: Scene) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        port = closed.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", "http://nowhere.invalid"):
+        what, hint = refused(at, *words, **{ENDPOINT: url})
+        assert what == f"nobody answers at {url}"
+        assert hint == "check --store, FLAGSNAP_S3_ENDPOINT_URL and the network"
+
+
+def test_somebody_is_there_and_says_nothing(at: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "_READ_SECONDS", 0.2)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        what, hint = refused(at, *LIST, **{ENDPOINT: url})
+    assert what == f"{url} does not answer in time"
+    assert hint == "check --store, FLAGSNAP_S3_ENDPOINT_URL and the network"
+
+
+PAGES = (
+    Instead(b"<!DOCTYPE html><html><head><meta charset=utf-8><title>Welcome</title></head><body><p>It works!<br>"),
+    Instead(b"<html><body><p>It works!</p></body></html>"),
+    Instead(b'{"hello": "world"}'),
+    Instead(b""),
+    Instead(b"<html><body>Not Found</body></html>", 404),
+    Instead(b"<!DOCTYPE html><html><head><title>Forbidden</title><body>", 403),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_what_answers_is_not_s3(page: Instead, words: tuple[str, ...], at: Scene) -> None:
+    at.proxy.inject(page, times=None)
+    what, hint = refused(at, *words)
+    print(what, "|", hint)
+
+
+def test_https_where_nobody_speaks_it(at: Scene) -> None:
+    what, hint = refused(at, *LIST, **{ENDPOINT: at.proxy.url.replace("http:", "https:")})
+    print(what, hint)
+
+
+class TlsProxy(FaultyProxy):
+    """The proxy with a certificate of its own."""
+
+    def __init__(self, target: str, certificate: Path) -> None:
+        super().__init__(target)
+        self.url = self.url.replace("http:", "https:")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+
+    def _serve(self, client: socket.socket) -> None:
+        client.settimeout(5)
+        try:
+            super()._serve(self._context.wrap_socket(client, server_side=True))
+        except OSError:  # the client does not trust it, or does not speak TLS
+            client.close()
+
+
+def make_certificate(path: Path) -> Path:
+    """A key and a certificate that it has signed itself, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "flagsnap test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_a_certificate_that_nobody_trusts(at: Scene, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path / "certificate.pem")
+    with TlsProxy(at.place.server.url, certificate) as proxy:
+        what, hint = refused(at, *LIST, **{ENDPOINT: proxy.url})
+        print(what, hint)
+        http = proxy.url.replace("https:", "http:")
+        print(refused(at, *LIST, **{ENDPOINT: http}))
+        at.flagsnap.within("verify", "v2", **{ENDPOINT: proxy.url, "AWS_CA_BUNDLE": str(certificate)})
+
+
+def test_rclone_does_not_know_the_keys_and_has_no_such_bucket(database: Database, tmp_path: Path) -> None:
+    there = place("rclone")
+    with captured(there, database, tmp_path) as at:
+        print(refused(at, *LIST, AWS_SECRET_ACCESS_KEY="wrong"))
+        print(refused(at, *LIST, AWS_ACCESS_KEY_ID="wrong"))
+        for words in COMMANDS:
+            print(at.flagsnap.within(*words, code=None, FLAGSNAP_STORE="s3://no-such-bucket/x").err)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_json_says_the_same(words: tuple[str, ...], at: Scene) -> None:
+    at.proxy.inject(Status(400, "ExpiredToken"), times=None)
+    what, hint = refused(at, *words)
+    found = json.loads(at.flagsnap.within(*words, "--json", code=1).out)
+    message = f"the store {at.place.url} cannot be used: {what}"
+    assert found["error"] == {"kind": "store_failed", "message": message, "hint": hint, "exit_code": 1}
+    assert found["ok"] is False
