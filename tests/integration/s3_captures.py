@@ -74,7 +74,7 @@ class Scene:
         self.assert_no_waste()
         assert self.place.keys() == []
 
-    def assert_whole(self, *deploy_ids: str, index: bool = True) -> None:
+    def assert_whole(self, *deploy_ids: str) -> None:
         """The bucket has exactly the objects of these snapshots, with their hashes, and nothing else is left."""
         kept = self.place.keys()
         for deploy_id in deploy_ids:
@@ -83,7 +83,7 @@ class Scene:
                 *(f"{deploy_id}/{file.path}" for file in self.manifest(deploy_id).files),
             ]
             entries = [key for key in kept if key.startswith(f".index/{deploy_id}/")]
-            assert len(entries) == int(index)
+            assert len(entries) == 1
             kept = sorted(set(kept) - {*files, *entries})
             self.flagsnap.within("verify", deploy_id)
         assert kept == []

@@ -65,7 +65,7 @@ def test_scratch_space_that_is_full(s3: S3Place, database: Database, tmp_path: P
             f"mount -t tmpfs -o size=1m none {scratch} || exit 99; {capture}; code=$?;"
             f" find {scratch} -type f; exit $code"
         )
-ended = in_a_mount_namespace(script, at)
+        ended = in_a_mount_namespace(script, at)
         error, hint = said(ended)
         assert ended.code == 1
         assert error.startswith("the dump failed: pg_dump ended with exit code 1: pg_dump: error: ")

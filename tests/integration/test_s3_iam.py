@@ -22,23 +22,8 @@ from tests.integration.captures import wait_for
 from tests.integration.s3_captures import CAPTURE, MIGRATIONS, said, scene, tables
 
 MANY = 1_000_000
-POLICY = """
-{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
-      "Resource": "arn:aws:s3:::BUCKET"
-    },
-    {
-      "Effect": "Allow",
-      "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-      "Resource": "arn:aws:s3:::BUCKET/PREFIX/*"
-    }
-  ]
-}
-"""
+README = (Path(__file__).parents[2] / "README.md").read_text()
+POLICY = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ class Guarded:
         )
         name = uuid4().hex
         iam.create_user(UserName=name)
-        text = policy.replace("BUCKET", administrator.bucket).replace("PREFIX", administrator.prefix)
+        text = policy.replace("my-backups", administrator.bucket).replace("/flagsmith/", f"/{administrator.prefix}/")
         iam.put_user_policy(UserName=name, PolicyName="flagsnap", PolicyDocument=text)
         if "s3:DeleteObject" in policy:
             # Moto looks for the permission of DeleteObjects on the bucket; AWS does so on each object.
@@ -157,15 +142,15 @@ def test_a_permission_without_which_nothing_goes(
 
 
 @pytest.mark.parametrize(
-    ("permission", "warning"),
+    ("permission", "warning", "warnings_again"),
     [
-        ("s3:DeleteObject", "something of v2 was left, the next capture tries to remove it"),
-        ("s3:ListBucketMultipartUploads", "unfinished uploads were not looked for"),
-        ("s3:AbortMultipartUpload", "unfinished uploads were not looked for"),
+        ("s3:DeleteObject", "something of v2 was left, the next capture tries to remove it", 2),
+        ("s3:ListBucketMultipartUploads", "unfinished uploads were not looked for", 1),
+        ("s3:AbortMultipartUpload", "unfinished uploads were not looked for", 0),  # there are none
     ],
 )
 def test_a_permission_without_which_something_stays(
-    permission: str, warning: str, guarded: Guarded, database: Database, tmp_path: Path
+    permission: str, warning: str, warnings_again: int, guarded: Guarded, database: Database, tmp_path: Path
 ) -> None:
     """The capture succeeds, and says what it could not do."""
     database.execute(MIGRATIONS + tables(2, 0.1))
@@ -183,5 +168,8 @@ def test_a_permission_without_which_something_stays(
         assert len(re.findall("^warning:", ended.err, re.MULTILINE)) == 1
         assert at.snapshots() == ["v2"]
         at.flagsnap.within("verify", "v2")
+        again = at.flagsnap.within("capture", "--deploy-id", "v3")
+        assert len(re.findall("^warning:", again.err, re.MULTILINE)) == warnings_again
+        assert at.snapshots() == ["v2", "v3"]
         guarded.enforce(after=MANY)
         assert bool(there.uploads()) == (permission != "s3:DeleteObject")

@@ -22,6 +22,7 @@ CAPTURES = (
     "PutObject",  # the claim
     "ListObjectsV2",  # and those of others
     "GetObject",  # it can be read
+    "PutObject",  # does the store know conditional writes?
     "ListObjectsV2",  # what an unknown run has left: files
     "ListMultipartUploads",  # and unfinished uploads
     "ListObjectsV2",  # all files have arrived

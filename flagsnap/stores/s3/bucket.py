@@ -73,6 +73,7 @@ class Bucket:
     def put(self, name: str, body: bytes, *, if_absent: bool = False) -> bool:
         """Store a small object. False if `if_absent` and it was there, where the store knows conditional writes."""
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        refusals = {"PreconditionFailed", "ConditionalRequestConflict", "NotImplemented"} if if_absent else set()
         try:
             self._ask(
                 "s3:PutObject",
@@ -84,11 +85,15 @@ class Bucket:
                     **self._checksum,
                     **self._options.encryption,  # type: ignore[arg-type]  # checked by pydantic
                 ),
-                {"PreconditionFailed", "ConditionalRequestConflict"} if if_absent else set(),
+                refusals,
             )
-        except _Expected:
-            return False
+        except _Expected as error:
+            return error.code == "NotImplemented" and self.put(name, body)
         return True
+
+    def knows_conditions(self, name: str, body: bytes) -> bool:
+        """Whether the store refuses to write over an object that is there, when it is asked to."""
+        return not self.put(name, body, if_absent=True)
 
     def get(self, name: str) -> bytes | None:
         """A small object, None if there is none."""
@@ -126,7 +131,7 @@ class Bucket:
             return self._ask(
                 "s3:GetObject",
                 lambda client: client.get_object(Bucket=self.bucket, Key=self._prefix + name, **wanted, **condition),
-                {"NoSuchKey", "404", "AccessDenied", "PreconditionFailed", "InvalidRange"},
+                {"NoSuchKey", "AccessDenied", "PreconditionFailed", "InvalidRange"},
             )
         except _Expected as error:
             if error.code == "InvalidRange":  # the connection broke off after the last byte

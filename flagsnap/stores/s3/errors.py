@@ -19,12 +19,10 @@ _AGAIN = "run the same command again"
 _ENDPOINT = "check --store, FLAGSNAP_S3_ENDPOINT_URL and the network"
 _REGION = "set FLAGSNAP_S3_REGION to the bucket's region"
 
-_NOT_S3 = ("what answers at its address is not S3", "check FLAGSNAP_S3_ENDPOINT_URL")
-_ELSEWHERE = (
-    "what answers at its address refers to another one",
-    "check FLAGSNAP_S3_ENDPOINT_URL and FLAGSNAP_S3_REGION",
-)
-_CHECKSUMS = "try --store-option checksums=when_required"
+_NOT_S3 = ("what answers at its address is not S3{said}", "check FLAGSNAP_S3_ENDPOINT_URL")
+_FAILS = ("what answers at its address fails, and not as S3 does{said}", f"{_AGAIN}; {_ENDPOINT} if that does not help")
+_ELSEWHERE = ("what answers at its address refers to another one", "check FLAGSNAP_S3_ENDPOINT_URL (http or https?)")
+_OPTIONS = "check the store options; checksums=when_required is for stores that do not know SHA-256"
 
 # The code: what it means, and the way out; {permission}, {bucket} and what the store has {said} are filled in.
 _MEANINGS: Mapping[str, tuple[str, str]] = {
@@ -46,24 +44,22 @@ _MEANINGS: Mapping[str, tuple[str, str]] = {
     "BadDigest": ("what arrived is not what was sent", _AGAIN),
     "XAmzContentSHA256Mismatch": ("what arrived is not what was sent", _AGAIN),
     "IncompleteBody": ("what arrived is not all that was sent", _AGAIN),
-    "NotImplemented": ("it cannot do what {permission} asks{said}", _CHECKSUMS),
-    "InvalidRequest": ("it cannot do what {permission} asks{said}", _CHECKSUMS),
-    "301": _ELSEWHERE,
-    "302": _ELSEWHERE,
-    "307": _ELSEWHERE,
-    "308": _ELSEWHERE,
+    "NotImplemented": ("it cannot do what {permission} asks{said}", _OPTIONS),
+    "InvalidRequest": ("it cannot do what {permission} asks{said}", _OPTIONS),
     "SlowDown": ("it is overloaded", _AGAIN),
     "ServiceUnavailable": ("it is overloaded", _AGAIN),
     "InternalError": ("it has an internal error", _AGAIN),
 }
-_BY_STATUS = {403: "AccessDenied", 500: "InternalError", 502: "InternalError", 503: "SlowDown", 504: "InternalError"}
+# The first digit of the status, where an answer has no code of S3's.
+_STATUSES = {"3": _ELSEWHERE, "5": _FAILS}
 
 
 def code_of(error: ClientError) -> str:
-    """The store's own code of an error, made from the status where the answer has no body."""
+    """The store's own code of an error; the status, in digits, where the answer has none."""
     code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return _BY_STATUS.get(status, code) if code.isdigit() or not code else code
+    if code == "403" and error.operation_name == "HeadObject":  # no answer to this has a body
+        return "AccessDenied"
+    return code or str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def worded(
@@ -75,31 +71,30 @@ def worded(
     what, hint = next(
         ((what, hint) for kinds, what, hint in _TROUBLES if isinstance(error, kinds)), ("{why}", _ENDPOINT)
     )
-    what = what.format(address=_address(error), why=_brief(error))
+    what = what.format(address=_address(error), why=_brief(error), said="")
     return StoreFailed(f"the store {url} cannot be used: {what}", hint)
 
 
-def is_not_s3(url: str) -> StoreFailed:
+def is_not_s3(url: str) -> FlagsnapError:
     """The error for an answer that makes no sense."""
-    what, hint = _NOT_S3
-    return StoreFailed(f"the store {url} cannot be used: {what}", hint)
+    return worded(ResponseParserError(), url, "")
 
 
 def _refused(error: ClientError, url: str, permission: str) -> FlagsnapError:
     code = code_of(error)
-    said = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+    said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split()).rstrip(".")
     # AWS names the action, which with KMS is not the one that was asked for.
     if named := re.search(r"not authorized to perform: ([\w:*]+)", said):
         permission = named[1]
     bucket = url.removeprefix("s3://").split("/")[0]
-    if code in _MEANINGS:
-        told = {"permission": permission, "bucket": bucket, "said": said and f": {said}"}
-        what, hint = (text.format(**told) for text in _MEANINGS[code])
-    elif code.isdigit():
-        what, hint = _NOT_S3
+    if code.isdigit():
+        what, hint = _STATUSES.get(code[0], _NOT_S3)
+        said = f"{code} {said}".strip()
+    elif code.startswith("KMS."):
+        what, hint = "its key cannot be used{said}", "check FLAGSNAP_S3_SSE_KMS_KEY_ID"
     else:
-        what = f"{permission} failed with {code}" + (said and f": {said}")
-        hint = "check FLAGSNAP_S3_SSE_KMS_KEY_ID" if code.startswith("KMS.") else _ENDPOINT
+        what, hint = _MEANINGS.get(code, ("{permission} failed with {code}{said}", _ENDPOINT))
+    what = what.format(permission=permission, bucket=bucket, code=code, said=said and f": {said}")
     return StoreFailed(f"the store {url} cannot be used: {what}", hint)
 
 
@@ -141,7 +136,7 @@ def _address(error: Exception) -> str:
 
 def _brief(error: Exception) -> str:
     if isinstance(error, exceptions.SSLError):
-        found = re.search(r"(?:verify failed: |SSL\] )([^(]+)", str(error))
+        found = re.search(r"\] ([^(]+)", str(error))
         return found[1].strip() if found else "the handshake failed"
     text = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     return text[:1].lower() + text[1:]

@@ -29,6 +29,8 @@ class S3Store:
         draft = None
         try:
             claims.take(self._bucket, claim)
+            if not self._bucket.knows_conditions(claim.name, claim.to_json()):
+                progress.note(f"{self.url} does not know conditional writes; flagsnap looks before and after instead")
             self._make_room(deploy_id, progress)
             with scratch_folder() as folder, progress.task("upload", unit="bytes") as task:
                 draft = S3Draft(self._bucket, claim, folder, task, progress)
@@ -78,14 +80,25 @@ class S3Store:
         self._bucket.delete([claim.name])
 
     def sweep(self, owner: str, progress: Progress) -> None:
-        """Finish what dead claims tell of: a capture that was published is, all else goes."""
+        """Finish what dead claims tell of: a capture that was published is, all else goes.
+
+        Whoever may not delete, so that nobody who steals the credentials can, is warned and may capture all the same.
+        """
         for entry in list(self._bucket.list(claims.FOLDER)):
             dead = claims.read_claim(self._bucket, entry.name)
-            if dead and dead.is_dead(owner) and (claim := claims.take_over(self._bucket, dead, owner)):
-                if claim.doing == "removal" or not self._is_published(claim.deploy_id):
-                    self._clear(claim.deploy_id)
-                    progress.note(f"removed what an interrupted run had left of {claim.deploy_id}")
-                self._bucket.delete([claim.name])
+            try:
+                if dead and dead.is_dead(owner):
+                    self._finish(dead, owner, progress)
+            except StoreFailed as error:
+                progress.warn(f"what interrupted runs left was not removed: {error}")
+                return
+
+    def _finish(self, dead: Claim, owner: str, progress: Progress) -> None:
+        if claim := claims.take_over(self._bucket, dead, owner):
+            if claim.doing == "removal" or not self._is_published(claim.deploy_id):
+                self._clear(claim.deploy_id)
+                progress.note(f"removed what an interrupted run had left of {claim.deploy_id}")
+            self._bucket.delete([claim.name])
 
     def _end(self, claim: Claim, draft: S3Draft | None, progress: Progress) -> None:
         """Give up the claim; without a publication, remove what was stored, if it is still ours to remove."""
