@@ -1,4 +1,4 @@
-"""Captures while the network and the store fail: each fault is survived, or told, and no half snapshot is ever listed."""
+"""Captures while the network and the store fail: each fault is survived or told, and no half snapshot is listed."""
 
 import threading
 import time

@@ -5,8 +5,8 @@
     <prefix>/.drafts/<deploy-id>/<token>          who is making (or removing) that snapshot
     <prefix>/.index/<deploy-id>/<summary>         an empty object: its name is what `list` shows
 
-`Bucket` speaks to the store, `Claim`s say who works on what, a draft is made and published by its `S3Draft`, and
-`S3Store` has the verbs.
+`Client` sends requests, `Bucket` has the objects and `Uploads` the files on their way, `Claim`s say who works on what,
+a draft is made and published by its `S3Draft`, and `S3Store` has the verbs.
 """
 
 from flagsnap.stores.s3.store import S3Store

@@ -8,7 +8,8 @@ from pathlib import Path
 from flagsnap.errors import SnapshotExists, StoreFailed
 from flagsnap.progress import Progress, Task
 from flagsnap.snapshot import MANIFEST, Summary, read_manifest
-from flagsnap.stores.s3.bucket import UPLOADS, Bucket, Entry
+from flagsnap.stores.s3 import uploads
+from flagsnap.stores.s3.bucket import Bucket, Entry
 from flagsnap.stores.s3.claims import Claim
 from flagsnap.stores.s3.index import entry_name
 from flagsnap.stores.scratch import scratch_place
@@ -36,7 +37,7 @@ class S3Draft:
     folder: Path
     task: Task
     progress: Progress
-    workers: int = UPLOADS
+    workers: int = uploads.AT_ONCE
     room: int = _ROOM
     published: bool = False
     _manifest: bytes | None = None
@@ -54,13 +55,13 @@ class S3Draft:
         if time.monotonic() - self._claim_seen > _LOOK_SECONDS:
             self._require_claim()
         file = self.folder / path
-        etags = self.bucket.upload(f"{self.claim.deploy_id}/{path}", file, self.task.advance)
+        etags = self.bucket.uploads.send(f"{self.claim.deploy_id}/{path}", file, self.task.advance)
         self._sent[f"{self.claim.deploy_id}/{path}"] = _Sent(file.stat().st_size, etags)
         file.unlink()
 
     def cancel(self) -> None:
         """End the uploads."""
-        self.bucket.cancel_uploads()
+        self.bucket.uploads.cancel()
 
     def publish(self, manifest: bytes, summary: Summary) -> None:
         """See that all has arrived, then put the manifest, unless there is one, and read it back."""

@@ -109,8 +109,8 @@ class S3Store:
                     return
                 if draft.may_be_removed():
                     self._clear(claim.deploy_id)
-            elif draft and self._bucket.uploads_in_doubt:
-                self._bucket.abort_uploads(f"{claim.deploy_id}/")
+            elif draft and self._bucket.uploads.in_doubt:
+                self._bucket.uploads.abort(f"{claim.deploy_id}/")
             self._bucket.delete([claim.name])
         except FlagsnapError as error:
             progress.warn(f"something of {claim.deploy_id} was left, the next capture tries to remove it: {error}")
@@ -124,7 +124,7 @@ class S3Store:
             )
         self._bucket.delete(names)
         try:
-            self._bucket.abort_uploads(f"{deploy_id}/")
+            self._bucket.uploads.abort(f"{deploy_id}/")
         except StoreFailed as error:
             progress.warn(f"unfinished uploads were not looked for: {error}")
 
@@ -133,7 +133,7 @@ class S3Store:
         self._bucket.delete([f"{deploy_id}/{MANIFEST}"])
         for prefix in (f"{deploy_id}/", f"{index.FOLDER}{deploy_id}/"):
             self._bucket.delete([entry.name for entry in self._bucket.list(prefix)])
-        self._bucket.abort_uploads(f"{deploy_id}/")
+        self._bucket.uploads.abort(f"{deploy_id}/")
 
     def _index(self) -> Iterator[Summary]:
         for entry in self._bucket.list(index.FOLDER):
