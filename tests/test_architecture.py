@@ -117,9 +117,7 @@ def violations(name: str, source: str, known: frozenset[str]) -> list[str]:
     for each in sorted(imported(source)):
         top, *rest = each.split(".")
         if top != "flagsnap":
-            if top not in sys.stdlib_module_names and top not in (allowed(FOREIGN, name) or ()):
-                found.append(f"{name} imports {each}")
-            if own != ONLY.get(top, own):
+            if own != ONLY.get(top, own) or top not in sys.stdlib_module_names | (allowed(FOREIGN, name) or set()):
                 found.append(f"{name} imports {each}")
         elif name == "flagsnap.bridge.probe" or each == "flagsnap.bridge.probe":
             found.append(f"{name} imports {each}: the probe runs in the project's process")
