@@ -86,7 +86,7 @@ class _Files:
         self._folder = draft.folder / path
         self._pool = ThreadPoolExecutor(draft.workers)
         self._taken: dict[str, Future[DumpFile]] = {}
-        self._waiting = 0
+        self._waiting = self._largest = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -104,6 +104,7 @@ class _Files:
             if path.name not in self._taken:
                 size = path.stat().st_size
                 self._wait_for(size)
+                self._largest = max(self._largest, size)
                 self._taken[path.name] = self._pool.submit(self._add, path, size)
 
     def check(self) -> None:
@@ -113,8 +114,11 @@ class _Files:
                 future.result()
 
     def too_many(self) -> bool:
-        """Whether more bytes wait for the store than the draft has room for."""
-        return self._waiting > (self._draft.room or 0)
+        """Whether more bytes wait for the store than the draft has room for.
+
+        The largest file so far may always wait: while pg_dump makes the next one, there is something to send.
+        """
+        return self._waiting > max(self._draft.room or 0, self._largest)
 
     def all(self) -> tuple[DumpFile, ...]:
         """Wait for all."""

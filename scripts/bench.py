@@ -31,7 +31,7 @@ _FILL = """
     ALTER TABLE trait_{number} ADD PRIMARY KEY (id);
     CREATE INDEX ON trait_{number} (identifier);
 """
-TABLES = 8
+TABLES = 24
 BYTES_PER_ROW = 125  # with its indexes
 JOBS = 2
 MEMORY_LIMIT = 150e6

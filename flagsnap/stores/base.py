@@ -31,7 +31,7 @@ class Draft(Protocol):
 
     @property
     def room(self) -> int | None:
-        """How many bytes of finished files may wait in `folder` for `add`; None if they stay there anyway."""
+        """How many bytes of finished files may wait in `folder`, a large one apart; None if they stay there anyway."""
 
     def add(self, path: str) -> None:
         """Take over the finished file `folder/path`: when this returns, the store has it safely.

@@ -268,13 +268,13 @@ def test_sweeping_all_the_time_takes_no_draft_away(open_one: Opener) -> None:
 
         sweeping = pool.submit(sweep_on)
         try:
-            for number in range(20):
+            for number in range(8):
                 publish(open_one(), f"d{number}")
         finally:
             done.append(True)
         sweeping.result()
-    assert len(open_one().list()) == 20
-    for number in range(20):
+    assert len(open_one().list()) == 8
+    for number in range(8):
         assert contents(open_one(), f"d{number}") == FILES
 
 

@@ -16,7 +16,7 @@ from tests.fix_cli import Ended
 from tests.fix_databases import Database
 from tests.fix_s3 import SECRET, S3Place
 from tests.fix_servers import DEFAULT_MAJOR, server_of
-from tests.integration.s3_captures import CAPTURE, MIGRATIONS, Scene, dumps_of, said, scene, tables
+from tests.integration.s3_captures import CAPTURE, MIGRATIONS, Scene, dumps_of, said, scene, tables, unfinished
 
 # One table is uploaded in parts.
 CONTENT = MIGRATIONS + tables(1, 10, "large") + tables(5, 0.1)
@@ -54,11 +54,21 @@ def assert_invariant(at: Scene, ended: Ended, *allowed: int) -> None:
     for deploy_id in at.snapshots():
         at.flagsnap.within("verify", deploy_id, "--level", "files")
     assert not dumps_of(at.database)
-    deploy_ids = ["v2"]
-    if at.flagsnap.within(*CAPTURE, "--json").json["reused"] and (at.place.uploads() or at.flagsnap.files(".drafts/")):
-        at.flagsnap.within("capture", "--deploy-id", "v3")  # what the first one has left goes with the next that is new
-        deploy_ids.append("v3")
-    at.assert_whole(*deploy_ids)
+    if at.flagsnap.within(*CAPTURE, "--json").json["reused"] and not is_complete(at):
+        # What the first run has left goes with the next that makes a snapshot; an entry in the index may be missing.
+        at.flagsnap.within("capture", "--deploy-id", "v3")
+        at.flagsnap.within("verify", "v2", "--level", "files")
+        for key in at.flagsnap.files():
+            if "v2" in key.split("/")[:2]:
+                at.place.delete(key)
+        at.assert_whole("v3")
+    else:
+        at.assert_whole("v2")
+
+
+def is_complete(at: Scene) -> bool:
+    """Whether the snapshot is in the index, and nothing is there beside it."""
+    return bool(at.flagsnap.files(".index/v2/")) and not at.flagsnap.files(".drafts/") and not unfinished(at.place)
 
 
 @dataclass(frozen=True)

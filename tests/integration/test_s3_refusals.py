@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flagsnap.stores.s3 import bucket, patience
+from flagsnap.stores.s3 import client, patience
 from tests.faults import ErrorInside, Status
 from tests.faults.faults import Fault
 from tests.fix_databases import Database
@@ -160,7 +160,7 @@ def test_nobody_is_there(words: tuple[str, ...], at: Scene) -> None:
 
 
 def test_somebody_is_there_and_says_nothing(at: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(client, "_READ_SECONDS", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         what, hint = refused(at, *LIST, **{ENDPOINT: url})

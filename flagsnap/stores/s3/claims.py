@@ -69,7 +69,7 @@ def take(bucket: Bucket, claim: Claim) -> None:
         names = _on(bucket, claim.deploy_id)
         if names == {claim.name} and claim.is_held(bucket):  # who may not read finds it out now, not when all is sent
             return
-        if min(names) != claim.name:
+        if names and min(names) != claim.name:
             break
         # One of those that come at the same moment stays. The others withdraw, unless one of them was here before.
         time.sleep(pause)
