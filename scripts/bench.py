@@ -207,7 +207,7 @@ def main() -> int:
     parser.add_argument("--gigabytes", type=float, default=2.0, help="the size of the database [2.0]")
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
     parser.add_argument("--only", choices=["disk", "s3"], help="one kind of store")
-    parser.add_argument("--rate", type=float, default=40.0, help="how many MB the S3 server takes in a second [40]")
+    parser.add_argument("--rate", type=float, default=20.0, help="how many MB the S3 server takes in a second [20]")
     options = parser.parse_args()
     with prepared(options.gigabytes, options.runs) as bench:
         print(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BUCKET = "bench"
 LONGEST = 1.15  # of the longer one of a capture to disk and the bare upload of the same bytes
-CLEARLY_LESS = 0.85
+CLEARLY_LESS = 0.90
 SCRATCH_LIMIT = 0.60
 MEMORY_LIMIT = 200e6
 _KEY, _SECRET = "bench", "bench-secret"
@@ -36,7 +36,6 @@ class S3:
     url: str
     scratch: Path
     peak: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def settings(self) -> dict[str, str]:
