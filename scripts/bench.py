@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -132,7 +131,7 @@ class Bench:
 
     def compare(self, title: str, ours: Callable[[], None], theirs: Callable[[], None], limit: float) -> bool:
         """Run both in turns; print the medians and the median of the ratios pair by pair."""
-        return self.report(title, [(timed(ours), timed(theirs)) for _ in range(self.runs)], limit)
+        return self.report(title, [(bench_s3.timed(ours), bench_s3.timed(theirs)) for _ in range(self.runs)], limit)
 
     def report(self, title: str, pairs: Sequence[tuple[float, float]], limit: float) -> bool:
         """Print what pairs of times come to; whether the ratio is within the limit."""
@@ -145,13 +144,6 @@ class Bench:
     def run(self, *argv: str, **settings: str) -> None:
         """Run a program."""
         subprocess.run(argv, check=True, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
-
-
-def timed(action: Callable[[], None]) -> float:
-    """How many seconds it takes."""
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began
 
 
 def remove(path: Path) -> None:

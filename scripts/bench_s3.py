@@ -106,8 +106,8 @@ def to_bucket(bench: "Bench", rate: float) -> bool:
 
         against_longer, against_copy = [], []
         for _ in range(bench.runs):
-            took, disk = _timed(ours), _timed(bench.capture)
-            upload, copy = _timed(lambda: s3.upload(same)), _timed(dump_then_copy)
+            took, disk = timed(ours), timed(bench.capture)
+            upload, copy = timed(lambda: s3.upload(same)), timed(dump_then_copy)
             against_longer.append((took, max(disk, upload)))
             against_copy.append((took, copy))
         title = f"capture to S3 at {rate:.0f} MB/s"
@@ -151,7 +151,8 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _timed(action: Callable[[], None]) -> float:
+def timed(action: Callable[[], None]) -> float:
+    """How many seconds it takes."""
     began = time.monotonic()
     action()
     return time.monotonic() - began

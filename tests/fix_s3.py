@@ -9,17 +9,15 @@ ends it. `FLAGSNAP_TEST_S3_URL` names a moto that runs already. A server that ca
 it: nothing is skipped.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from http.client import HTTPConnection, HTTPException
@@ -34,7 +32,8 @@ import pytest
 from botocore.config import Config
 from mypy_boto3_s3 import S3Client
 
-from tests.fix_servers import RUN_FOLDER
+from flagsnap.demo.server import free_port
+from tests.fix_servers import RUN_FOLDER, locked
 
 KINDS = ("moto", "rclone")
 MOTO_URL = "FLAGSNAP_TEST_S3_URL"
@@ -170,24 +169,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _shared(kind: str) -> str:
     """The URL of the server started for this run; the first to ask starts it, the others wait."""
     record = Path(os.environ[RUN_FOLDER], f"s3-{kind}.json")
-    with _lock(record.with_suffix(".lock")):
+    with locked(record.with_suffix(".lock")):
         if not record.exists():
             _start(kind, record)
         url: str = json.loads(record.read_text())["url"]
         return url
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _start(kind: str, record: Path) -> None:
     """Start a server and record it; a second time if somebody else took the port that was free a moment ago."""
     for _ in range(3):
-        port = _free_port()
+        port = free_port()
         pid = _spawn(COMMANDS[kind](port, record.with_suffix("")), record.with_suffix(".log"))
         # Recorded before it answers: whatever happens to this process, the controller finds it.
         record.write_text(json.dumps({"url": f"http://127.0.0.1:{port}", "pid": pid}))
@@ -258,10 +250,3 @@ def _end(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     with suppress(ChildProcessError):  # it was started by a worker, or has been waited for
         os.waitpid(pid, 0)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

@@ -118,7 +118,7 @@ def pytest_report_header() -> str:
 def _shared(major: int) -> str:
     """The URL of the server started for this run; the first to ask starts it, the others wait."""
     record = Path(os.environ[RUN_FOLDER], f"{major}.json")
-    with _lock(record.with_suffix(".lock")):
+    with locked(record.with_suffix(".lock")):
         if not record.exists():
             started = embedded.start(bin_dir_of(major), record.with_suffix(""), SETTINGS)
             record.write_text(json.dumps({"url": started.url()}))
@@ -127,7 +127,8 @@ def _shared(major: int) -> str:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock: one process of the run at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

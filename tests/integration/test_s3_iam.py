@@ -16,8 +16,9 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from flagsnap.demo.server import free_port
 from tests.fix_databases import Database
-from tests.fix_s3 import COMMANDS, REGION, S3Place, S3Server, _free_port
+from tests.fix_s3 import COMMANDS, REGION, S3Place, S3Server
 from tests.integration.captures import wait_for
 from tests.integration.s3_captures import CAPTURE, MIGRATIONS, said, scene, tables
 
@@ -70,7 +71,7 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """The server; it ends with the module."""
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(MANY)}
     log = tmp_path_factory.mktemp("guarded") / "log"
     with log.open("wb") as file:
