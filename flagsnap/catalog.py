@@ -9,6 +9,7 @@ there has its usual value.
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from typing import NamedTuple
 
 Value = str | int | bool | None
 
+_PRIMARY_KEY = re.compile(r'PRIMARY KEY \(((?:"(?:[^"]|"")+"|[^")])+)\)')
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s,"]+)')
 _LONGEST_SHOWN = 160
 _CONTEXT_SHOWN = 30
 
@@ -119,6 +122,16 @@ class Catalog:
         """The columns of one table by name; empty if there is no such table."""
         return self._columns.get((schema, table), {})
 
+    def primary_key(self, schema: str, table: str) -> tuple[str, ...]:
+        """The columns of a table's primary key in their order; empty if it has none."""
+        for item in self._constraints.get((schema, table), ()):
+            definition = str(item.attributes.get("definition") or item.identity.name.removeprefix("("))
+            if match := _PRIMARY_KEY.match(definition):
+                return tuple(
+                    quoted.replace('""', '"') if quoted else plain for quoted, plain in _NAME.findall(match[1])
+                )
+        return ()
+
     def restorable(self) -> "Catalog":
         """What a restored dump can be held to: without what pg_dump does not carry.
 
@@ -164,6 +177,14 @@ class Catalog:
         for item in self.objects:
             if item.identity.kind == "column":
                 found[item.identity.schema, item.identity.table][item.identity.name] = item
+        return found
+
+    @cached_property
+    def _constraints(self) -> Mapping[tuple[str, str], list[CatalogObject]]:
+        found: defaultdict[tuple[str, str], list[CatalogObject]] = defaultdict(list)
+        for item in self.objects:
+            if item.identity.kind == "constraint":
+                found[item.identity.schema, item.identity.table].append(item)
         return found
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import Literal
 
 from flagsnap.catalog import Catalog, differences
 from flagsnap.errors import FlagsnapError, LossRefused, RouteClosed
-from flagsnap.loss import Loss, Route, TableKey
+from flagsnap.loss.values import ArchiveScope, Loss, RefillItem, Route, TableKey, items_with
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference
 
 Strategy = Literal["auto", "unapply", "restore"]
@@ -29,7 +29,8 @@ class Facts:
         resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
         project_problem: why it could not.
         restore_problem: why a restore is not possible and what to do about it, None if it is.
-        losses: of both routes.
+        losses: of both routes, with their remedies.
+        owed: what an earlier run to the same state has unapplied and not refilled yet.
         kept: tables that no migration made and that unapplying leaves alone.
         made_before: recorded tables that the extra migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
@@ -43,6 +44,8 @@ class Facts:
     project_problem: FlagsnapError | None
     restore_problem: tuple[str, str] | None
     losses: tuple[Loss, ...]
+    archive: ArchiveScope = "affected"
+    owed: tuple[RefillItem, ...] = ()
     kept: tuple[TableKey, ...] = ()
     made_before: tuple[str, ...] = ()
     has_recorded_table: bool = True
@@ -63,6 +66,9 @@ class Plan:
 
     Attributes:
         kept: tables made by no migration: unapplying leaves them, and the proof of it leaves them out.
+        archive: what is to be archived before anything is destroyed.
+        to_archive: what the archive has to bring back.
+        to_refill: what comes back from the snapshot afterwards.
         refused: why the plan may not be carried out as it is, empty if it may.
         losses: of every route that is open, so that they can be compared; `price` has those of the chosen one.
     """
@@ -82,6 +88,9 @@ class Plan:
     closed: tuple[ClosedRoute, ...]
     kept: tuple[TableKey, ...]
     refused: str
+    archive: ArchiveScope = "none"
+    to_archive: tuple[RefillItem, ...] = ()
+    to_refill: tuple[RefillItem, ...] = ()
 
     @property
     def price(self) -> tuple[Loss, ...]:
@@ -218,6 +227,7 @@ def _plan(
 ) -> Plan:
     resolution = facts.resolution or Resolution()
     unapplying = route == "unapply"
+    price = tuple(loss for loss in losses if loss.route == "unapply") if unapplying else ()
     return Plan(
         to=facts.to,
         captured_at=facts.captured_at,
@@ -234,4 +244,7 @@ def _plan(
         closed=closed,
         kept=facts.kept if route != "restore" else (),
         refused=refused,
+        archive=facts.archive if route else "none",
+        to_archive=items_with(price, "archived"),
+        to_refill=tuple(dict.fromkeys((*items_with(price, "refilled"), *facts.owed))) if route != "restore" else (),
     )

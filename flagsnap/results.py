@@ -38,13 +38,55 @@ class PlanShown:
 
 
 @dataclass(frozen=True)
+class Refilled:
+    """What a refill did with one table, or with columns of one.
+
+    Attributes:
+        rows: rows of the snapshot that were written, whole or in these columns.
+        replaced: how many of them took the place of other values or rows.
+        skipped: rows of the snapshot that were not written: deleted since, or what they refer to is.
+        detail: what else there is to say.
+    """
+
+    object: str
+    rows: int
+    replaced: int = 0
+    skipped: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Rows of the deploy that stayed behind in a table, and how many of them `--tidy` has removed."""
+
+    table: str
+    rows: int
+    removed: int = 0
+
+
+@dataclass(frozen=True)
 class RollbackResult:
-    """What was done; `verified` is true, or DifferencesFound would have been raised."""
+    """What was done; `verified` is true, or DifferencesFound would have been raised.
+
+    `archive` is the deploy id of the archive, None if none was made.
+    """
 
     plan: Plan
     retired_database: str | None
     retired_schema: str | None
     verified: bool
+    seconds: float
+    archive: str | None = None
+    refilled: tuple[Refilled, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+
+
+@dataclass(frozen=True)
+class RefillResult:
+    """What `refill` put back, from which snapshot or archive."""
+
+    deploy_id: str
+    refilled: tuple[Refilled, ...]
     seconds: float
 
 

@@ -7,7 +7,10 @@ from typing import TypeVar
 
 from flagsnap.bridge.project import Description, Project
 from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
-from flagsnap.loss import Loss, TableKey, behavioural, made_before, made_by_no_migration, structural, written_since
+from flagsnap.loss.behaviour import behavioural
+from flagsnap.loss.structure import made_before, made_by_no_migration, structural
+from flagsnap.loss.values import ArchiveScope, Loss, TableKey, with_remedies
+from flagsnap.loss.writes import written_since
 from flagsnap.migrations import Resolution, SetDifference, difference, resolve
 from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
 from flagsnap.postgres import counting
@@ -29,6 +32,9 @@ class RollbackRequest:
         manifest: the snapshot.
         project: None if no project was named.
         moved: the snapshot may be of another server or database name: the database has moved.
+        archive: which tables to archive before anything is destroyed.
+        refill: whether to put back what the deploy had destroyed.
+        tidy: whether to remove rows of the deploy that its migrations' reverse leaves.
     """
 
     address: Address
@@ -42,6 +48,9 @@ class RollbackRequest:
     lock_timeout: float
     in_place: bool = False
     moved: bool = False
+    archive: ArchiveScope = "affected"
+    refill: bool = True
+    tidy: bool = False
 
     @property
     def source(self) -> Source:
@@ -99,7 +108,7 @@ class Situation:
         schema_equal = recorded.schema_catalog.fingerprint == catalog.fingerprint
         losses: tuple[Loss, ...] = ()
         if not (migrations.none and schema_equal):
-            losses = tuple(self._losses(answer))
+            losses = tuple(with_remedies(self._losses(answer), request.archive, refill=request.refill))
         return Facts(
             to=request.manifest.deploy_id,
             captured_at=request.manifest.captured_at,
@@ -109,6 +118,7 @@ class Situation:
             project_problem=answer.problem,
             restore_problem=self._restore_problem(),
             losses=losses,
+            archive=request.archive,
             kept=kept,
             made_before=self._made_before(answer),
             has_recorded_table=recorded.has_migrations_table,

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from flagsnap.catalog import Catalog
 from flagsnap.errors import SnapshotDamaged, UsageError
+from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import AppliedMigration, Migration
 
 FORMAT = 1
@@ -193,14 +194,28 @@ class RecordedDatabase(_Value):
         return {(table.schema_name, table.table): table.rows for table in self.tables}
 
 
+class Archive(_Value):
+    """What makes a snapshot an archive: the rollback that it was taken for, and what it has to bring back.
+
+    Attributes:
+        rollback_to: the deploy id whose recorded state the rollback went to.
+        whole: whether the dump has every table; else it has those of `items` only, and cannot be restored from.
+    """
+
+    rollback_to: str
+    whole: bool
+    items: tuple[RefillItem, ...]
+
+
 class Summary(_Value):
-    """The part of a manifest that `list` shows."""
+    """The part of a manifest that `list` shows; `archive_of` is what an archive's rollback went to."""
 
     deploy_id: str
     captured_at: datetime
     labels: Mapping[str, str] = {}
     bytes: int
     migrations: int
+    archive_of: str | None = None
 
 
 class Manifest(_Value):
@@ -211,6 +226,7 @@ class Manifest(_Value):
     captured_at: datetime
     flagsnap_version: str
     labels: Mapping[str, str] = {}
+    archive: Archive | None = None
     databases: Annotated[tuple[RecordedDatabase, ...], Field(min_length=1)]
 
     @property
@@ -232,6 +248,7 @@ class Manifest(_Value):
             labels=self.labels,
             bytes=sum(file.bytes for file in self.files),
             migrations=len(self.database.migrations),
+            archive_of=self.archive.rollback_to if self.archive else None,
         )
 
     def to_json(self) -> bytes:

@@ -42,7 +42,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # What each may import of other people's packages; whatever is not named may import none.
 FOREIGN: dict[str, frozenset[str]] = {
     "snapshot": frozenset({"pydantic"}),
-    "loss": frozenset({"sqlparse"}),
+    "loss.statements": frozenset({"sqlparse"}),
     "bridge.messages": frozenset({"pydantic"}),
     "bridge.probe": frozenset({"django"}),
     "postgres": frozenset({"psycopg"}),

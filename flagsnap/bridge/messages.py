@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flagsnap.errors import BridgeFailed
-from flagsnap.loss import (
+from flagsnap.loss.effects import (
     AddedColumn,
     CreatedTable,
     DroppedColumn,

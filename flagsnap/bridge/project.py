@@ -24,7 +24,7 @@ from flagsnap.bridge.messages import (
     request,
 )
 from flagsnap.errors import BridgeFailed, ChildFailed, FlagsnapError, Locked, UsageError, last_words
-from flagsnap.loss import Effect
+from flagsnap.loss.effects import Effect
 from flagsnap.migrations import Graph, Migration, Segment
 from flagsnap.process import Child, Command
 

@@ -2,7 +2,9 @@
 
 from psycopg import sql
 
-from flagsnap.loss import Loss, Question, Written, unfit_condition
+from flagsnap.loss.types import unfit_condition
+from flagsnap.loss.values import Loss, Question
+from flagsnap.loss.writes import Written
 from flagsnap.postgres.connection import Connection
 from flagsnap.postgres.facts import count_rows, read_row_tables, read_write_counters
 from flagsnap.snapshot import TableRows

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flagsnap.loss import Loss
+from flagsnap.loss.values import Loss
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
 from flagsnap.results import (

@@ -1,7 +1,7 @@
 """One result of every kind, with names that are long, odd, and not ASCII."""
 
 from flagsnap.errors import SnapshotDamaged
-from flagsnap.loss import Loss
+from flagsnap.loss.values import Loss
 from flagsnap.migrations import Migration, Segment
 from flagsnap.plan import ClosedRoute, Plan
 from flagsnap.results import (

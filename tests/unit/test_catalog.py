@@ -200,3 +200,20 @@ def test_json_gives_back_the_same_catalog(given_catalog: Catalog) -> None:
 @given(CATALOGS, CATALOGS)
 def test_no_differences_and_equal_fingerprints_are_one_fact(recorded: Catalog, live: Catalog) -> None:
     assert (not differences(recorded, live)) == (recorded.fingerprint == live.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "columns"),
+    [
+        ("(PRIMARY KEY (id))", {}, ("id",)),
+        ("flag_pk", {"definition": "PRIMARY KEY (project_id, key)"}, ("project_id", "key")),
+        ('(PRIMARY KEY ("a, b", "say ""x"""))', {}, ("a, b", 'say "x"')),
+        ("(PRIMARY KEY (id) INCLUDE (name))", {}, ("id",)),
+        ("(UNIQUE (id))", {}, ()),
+        ("made", {"definition": "FOREIGN KEY (id) REFERENCES other(id)"}, ()),
+    ],
+)
+def test_the_columns_of_a_primary_key(name: str, attributes: dict[str, str], columns: tuple[str, ...]) -> None:
+    catalog = Catalog((CatalogObject(Identity("constraint", "public", "flag", name), attributes),))
+    assert catalog.primary_key("public", "flag") == columns
+    assert catalog.primary_key("public", "other") == ()

@@ -5,26 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity, Value
-from flagsnap.loss import (
+from flagsnap.loss.behaviour import behavioural
+from flagsnap.loss.effects import (
     AddedColumn,
     CreatedTable,
     DroppedColumn,
     DroppedTable,
     Effect,
-    Loss,
-    Question,
     RanSql,
     RenamedColumn,
     RenamedTable,
-    Written,
-    behavioural,
-    carries,
-    made_before,
-    made_by_no_migration,
-    structural,
-    unfit_condition,
-    written_since,
 )
+from flagsnap.loss.structure import made_before, made_by_no_migration, structural
+from flagsnap.loss.types import carries, unfit_condition
+from flagsnap.loss.values import Loss, Question
+from flagsnap.loss.writes import Written, written_since
 from flagsnap.migrations import Migration, Node, Operation
 
 INTEGERS = ["smallint", "integer", "bigint"]

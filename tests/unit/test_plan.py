@@ -8,7 +8,7 @@ import pytest
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity
 from flagsnap.errors import BridgeFailed, LossRefused, RouteClosed
-from flagsnap.loss import Kind, Loss, Remedy, Route
+from flagsnap.loss.values import Kind, Loss, Remedy, Route
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference, difference
 from flagsnap.plan import (
     Facts,

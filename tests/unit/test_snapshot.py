@@ -44,6 +44,7 @@ def test_what_is_written_is_read_back() -> None:
         "labels": {"ticket": "ÄB-1", "note": '"quoted"'},
         "bytes": 2000,
         "migrations": 2,
+            "archive_of": None,
     }
     assert manifest.database.rows_of("public", "features_feature") == 42
     assert manifest.database.rows_of("public", "other") is None
