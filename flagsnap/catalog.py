@@ -34,9 +34,14 @@ class Identity(NamedTuple):
     name: str
 
     def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
+
+    @property
+    def path(self) -> str:
+        """Where it is, without the kind."""
         if self.name.startswith("("):
-            return f"{self.kind} {_path(self.schema, self.table)} {self.name}"
-        return f"{self.kind} {_path(self.schema, self.table, self.name)}"
+            return f"{_path(self.schema, self.table)} {self.name}"
+        return _path(self.schema, self.table, self.name)
 
 
 def _path(*parts: str) -> str:
@@ -140,14 +145,14 @@ class Catalog:
         """
         return Catalog(tuple(_restorable(item) for item in self.objects if not item.attributes.get("invalid")))
 
-    def without_tables(self, left_out: Collection[tuple[str, str]]) -> "Catalog":
-        """The same without some tables, given as (schema, name), and all that belongs to them."""
-        names = set(left_out)
+    def without(self, left_out: Collection[Identity]) -> "Catalog":
+        """The same without some objects and all that belongs to them."""
+        wholes = {(each.schema, each.name) for each in left_out if not each.table}
         return Catalog(
             tuple(
                 item
                 for item in self.objects
-                if (item.identity.schema, item.identity.table or item.identity.name) not in names
+                if item.identity not in left_out and (item.identity.schema, item.identity.table) not in wholes
             )
         )
 

@@ -26,6 +26,7 @@ class Settings:
         pg_bin: the folder of PostgreSQL's client programs, None to search.
         silence: after how long without a word the project counts as dead.
         lock_timeout: how long a reverse migration or a capture waits for a lock; 0 means without end.
+        count_seconds: how long to count what a rollback would lose; what is left then is estimated.
     """
 
     database_url: str = field(default="", repr=False)
@@ -36,6 +37,7 @@ class Settings:
     pg_bin: Path | None = None
     silence: float = 120.0
     lock_timeout: float = 10.0
+    count_seconds: float = 30.0
 
     def need_database(self) -> str:
         """The database URL; UsageError if there is none."""
@@ -60,7 +62,7 @@ class Settings:
 
 _NAMES = [each.name for each in fields(Settings)]
 _STORE_OPTION = "FLAGSNAP_S3_"
-_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0}
+_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0, "count_seconds": 0.0}
 
 
 def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Settings:

@@ -1,4 +1,4 @@
-"""The dump of a capture: pg_dump at work, and each of its files taken over as soon as it is finished.
+"""The dump of a snapshot: pg_dump at work, and each of its files taken over as soon as it is finished.
 
 Where the store is slower than pg_dump, finished files pile up; when there are too many, pg_dump is held back.
 """
@@ -6,13 +6,14 @@ Where the store is slower than pg_dump, finished files pile up; when there are t
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from flagsnap.errors import ChildFailed, FlagsnapError
+from flagsnap.loss.values import TableKey
 from flagsnap.postgres.clients import Clients
 from flagsnap.postgres.connection import Address
 from flagsnap.postgres.dump import compression_for, dump_command, finished_item
@@ -26,7 +27,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Dumper:
-    """Dumps a database into a folder of a draft; `path` is that folder within the snapshot."""
+    """Dumps a database into a folder of a draft.
+
+    Attributes:
+        path: that folder within the snapshot.
+        title: what the work is called while it is done.
+    """
 
     clients: Clients
     address: Address
@@ -34,9 +40,15 @@ class Dumper:
     lock_timeout: float
     draft: Draft
     path: str
+    title: str
 
-    def dump(self, snapshot: str, sizes: Mapping[tuple[str, str], int], progress: Progress) -> Dump:
-        """Dump what the exported `snapshot` shows; `sizes` of the tables weigh the progress. FlagsnapError."""
+    def dump(
+        self, snapshot: str, sizes: Mapping[TableKey, int], only: Collection[TableKey] | None, progress: Progress
+    ) -> Dump:
+        """Dump what the exported `snapshot` shows; `sizes` of the tables weigh the progress. FlagsnapError.
+
+        `only` these tables are dumped; None for the whole database.
+        """
         began = time.monotonic()
         compression = compression_for(self.clients)
         folder = self.draft.folder / self.path
@@ -49,9 +61,10 @@ class Dumper:
             snapshot=snapshot,
             compression=compression,
             lock_timeout=self.lock_timeout,
+            only=only,
         )
         with _Files(self.draft, self.path) as files:
-            with progress.task("dump", sum(sizes.values()), "bytes") as task:
+            with progress.task(self.title, sum(sizes.values()), "bytes") as task:
                 weights = _Weights(sizes, task)
 
                 def read(line: str) -> None:
@@ -149,7 +162,7 @@ def _hash(path: Path) -> str:
 class _Weights:
     """Turns finished tables into progress, by their size on disk; pg_dump tells names without schemas."""
 
-    def __init__(self, sizes: Mapping[tuple[str, str], int], task: Task) -> None:
+    def __init__(self, sizes: Mapping[TableKey, int], task: Task) -> None:
         self._task = task
         self._sizes: dict[str, list[int]] = {}
         for (_, table), size in sizes.items():

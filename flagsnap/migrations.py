@@ -40,11 +40,19 @@ class AppliedMigration(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of a migration, as far as going back is concerned."""
+    """One operation of a migration, as far as going back is concerned.
+
+    Attributes:
+        reverse_does_nothing: whether the way forward runs code of the project's own, and the way back runs none.
+        reverse_sql: the SQL of the way back, where the project wrote it.
+        runs_code: whether the way back runs Python of the project's own.
+    """
 
     kind: str
     reversible: bool
     reverse_does_nothing: bool
+    reverse_sql: str = ""
+    runs_code: bool = False
 
 
 @dataclass(frozen=True)

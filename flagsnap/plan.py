@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from flagsnap.catalog import Catalog, differences
+from flagsnap.catalog import Catalog, Identity, differences
 from flagsnap.errors import FlagsnapError, LossRefused, RouteClosed
-from flagsnap.loss.values import ArchiveScope, Loss, RefillItem, Route, TableKey, items_with
+from flagsnap.loss.effects import Effect
+from flagsnap.loss.values import ArchiveScope, Loss, RefillItem, Route, items_with
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference
 
 Strategy = Literal["auto", "unapply", "restore"]
@@ -25,13 +26,16 @@ class Facts:
 
     Attributes:
         migrations: None if the live database is gone.
-        schema_equal: whether the live fingerprint is the recorded one, once the `kept` tables are left out.
+        schema_equal: whether the live fingerprint is the recorded one, once the `kept` objects are left out.
         resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
         project_problem: why it could not.
         restore_problem: why a restore is not possible and what to do about it, None if it is.
         losses: of both routes, with their remedies.
+        fails: why unapplying would fail on the live data.
         owed: what an earlier run to the same state has unapplied and not refilled yet.
-        kept: tables that no migration made and that unapplying leaves alone.
+        kept: what no migration made and unapplying leaves alone.
+        nodes: the extra migrations that unapplying takes back.
+        effects: what all extra migrations did.
         made_before: recorded tables that the extra migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
     """
@@ -44,9 +48,12 @@ class Facts:
     project_problem: FlagsnapError | None
     restore_problem: tuple[str, str] | None
     losses: tuple[Loss, ...]
+    fails: tuple[str, ...] = ()
     archive: ArchiveScope = "affected"
     owed: tuple[RefillItem, ...] = ()
-    kept: tuple[TableKey, ...] = ()
+    kept: tuple[Identity, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    effects: tuple[Effect, ...] = ()
     made_before: tuple[str, ...] = ()
     has_recorded_table: bool = True
 
@@ -65,10 +72,12 @@ class Plan:
     """What a rollback will do. `route` is None if the database is in the recorded state already.
 
     Attributes:
-        kept: tables made by no migration: unapplying leaves them, and the proof of it leaves them out.
+        kept: objects made by no migration: unapplying leaves them, and the proof of it leaves them out.
         archive: what is to be archived before anything is destroyed.
         to_archive: what the archive has to bring back.
         to_refill: what comes back from the snapshot afterwards.
+        nodes: the migrations that are unapplied, and
+        effects: what they did; they tell what may stay behind.
         refused: why the plan may not be carried out as it is, empty if it may.
         losses: of every route that is open, so that they can be compared; `price` has those of the chosen one.
     """
@@ -86,11 +95,13 @@ class Plan:
     steps: tuple[Segment, ...]
     losses: tuple[Loss, ...]
     closed: tuple[ClosedRoute, ...]
-    kept: tuple[TableKey, ...]
+    kept: tuple[Identity, ...]
     refused: str
     archive: ArchiveScope = "none"
     to_archive: tuple[RefillItem, ...] = ()
     to_refill: tuple[RefillItem, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    effects: tuple[Effect, ...] = ()
 
     @property
     def price(self) -> tuple[Loss, ...]:
@@ -122,22 +133,30 @@ def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
 def require_consent(plan: Plan) -> None:
     """LossRefused if the plan is refused."""
     if plan.refused:
-        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in plan.price[:_NAMED] if loss.needs_consent)
-        hint = "--on-loss accept goes ahead all the same"
-        if plan.route == "unapply" and not any(each.route == "restore" for each in plan.closed):
-            hint += ", --on-loss restore takes the snapshot instead"
-        elif plan.route == "restore":
-            hint = (
-                "--on-loss restore goes ahead; the retired database keeps what goes, and `flagsnap undo` brings it back"
-            )
-        raise LossRefused(f"{plan.refused}: {named}", hint)
+        lost = [loss for loss in plan.price if loss.needs_consent]
+        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in lost[:_NAMED])
+        more = f"; and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        raise LossRefused(f"{plan.refused}: {named}{more}", ", ".join(_ways_out(plan, lost)))
+
+
+def _ways_out(plan: Plan, lost: Sequence[Loss]) -> Iterator[str]:
+    if plan.route == "restore":
+        yield "--on-loss restore goes ahead; the retired database keeps what goes, and `flagsnap undo` brings it back"
+        return
+    if any(loss.could_be == "archived" for loss in lost):
+        yield "--archive affected keeps a copy of what can be kept"
+    if any(loss.could_be == "refilled" for loss in lost):
+        yield "without --no-refill the snapshot brings back what it has"
+    yield "--on-loss accept goes ahead all the same"
+    if not any(each.route == "restore" for each in plan.closed):
+        yield "--on-loss restore takes the snapshot instead"
 
 
 def count(loss: Loss) -> str:
     """A loss's rows in words."""
     if loss.rows is None:
         return "rows unknown"
-    return f"{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
+    return ("about " if loss.estimated else "") + f"{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
 
 
 def state_differences(recorded_catalog: Catalog, live_catalog: Catalog, migrations: SetDifference) -> tuple[str, ...]:
@@ -194,6 +213,8 @@ def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:
             f"an extra migration creates {facts.made_before[0]}, which was recorded: unapplying would drop it",
             restore,
         )
+    if facts.fails:
+        yield _some(facts.fails), f"change the rows, or {restore}"
 
 
 def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, str]]:
@@ -216,9 +237,9 @@ def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, 
         yield f"{kept} was recorded and depends on {gone}, which was not", restore
 
 
-def _some(migrations: Sequence[Migration]) -> str:
-    named = ", ".join(map(str, migrations[:_NAMED]))
-    more = len(migrations) - _NAMED
+def _some(objects: Sequence[object]) -> str:
+    named = ", ".join(map(str, objects[:_NAMED]))
+    more = len(objects) - _NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 
@@ -247,4 +268,6 @@ def _plan(
         archive=facts.archive if route else "none",
         to_archive=items_with(price, "archived"),
         to_refill=tuple(dict.fromkeys((*items_with(price, "refilled"), *facts.owed))) if route != "restore" else (),
+        nodes=facts.nodes if unapplying else (),
+        effects=facts.effects if unapplying else (),
     )

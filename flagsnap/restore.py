@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flagsnap.catalog import Identity
 from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, UsageError
 from flagsnap.migrations import difference
 from flagsnap.plan import state_differences
@@ -140,17 +141,17 @@ def compare(
     state: LiveState,
     *,
     restored: bool = False,
-    leaving_out: Collection[tuple[str, str]] = (),
+    leaving_out: Collection[Identity] = (),
 ) -> tuple[str, ...]:
     """All differences between the recorded and another state, in words.
 
-    A `restored` one is held to what a dump can carry; `leaving_out` names tables of the other state.
+    A `restored` one is held to what a dump can carry; `leaving_out` names objects of the other state.
     """
     migrations = difference(recorded.applied_set, tuple(row.migration for row in state.applied))
     before, after = recorded.schema_catalog, state.catalog
     if restored:
         before, after = before.restorable(), after.restorable()
-    return state_differences(before, after.without_tables(leaving_out), migrations)
+    return state_differences(before, after.without(leaving_out), migrations)
 
 
 def clients_for(source: Source, worker: Connection) -> Clients:

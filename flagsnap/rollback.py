@@ -7,21 +7,23 @@ nothing else, and refuses if the database has moved since.
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from flagsnap.errors import ConnectionFailed, DifferencesFound, FlagsnapError, HalfWay, UsageError
+from flagsnap.archive import take_archive
+from flagsnap.by_unapplying import ByUnapplying
+from flagsnap.errors import ConnectionFailed, UsageError
 from flagsnap.in_place import restore_in_place
 from flagsnap.plan import OnLoss, Plan, Strategy, decide, require_consent
 from flagsnap.postgres import databases
 from flagsnap.postgres.connection import Connection, connect
-from flagsnap.postgres.facts import read_current_state, read_migrations, read_server
+from flagsnap.postgres.facts import read_current_state, read_server
 from flagsnap.postgres.facts import read_system_identifier as read_identifier
 from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.progress import Progress
-from flagsnap.restore import compare, replace_live
+from flagsnap.proof import prove, refuse_if_moved
+from flagsnap.restore import replace_live
 from flagsnap.results import RollbackResult
 from flagsnap.situation import Live, RollbackRequest, Situation, there
-from flagsnap.unapply import Unapply
 
 _ORPHAN_SECONDS = 15.0
 
@@ -63,7 +65,7 @@ def _live(request: RollbackRequest, database: str) -> Iterator[Live]:
         wait_for_unapply(worker, database, _ORPHAN_SECONDS)
         server = read_server(worker)
         _refuse_other(request, server.database, server.system_identifier)
-        yield Live(worker, server, read_current_state(worker, request.lock_timeout))
+        yield Live(worker, lock, server, read_current_state(worker, request.lock_timeout))
 
 
 def _refuse_other(request: RollbackRequest, database: str, identifier: str | None) -> None:
@@ -105,26 +107,24 @@ class Rollback:
         """
         began = time.monotonic()
         require_consent(plan)
-        retired = retired_schema = None
-        if plan.route == "unapply":
-            self._unapply(plan)
-        elif plan.route == "restore" and self.request.in_place:
+        result = self._restore(plan) if plan.route == "restore" else self._unapply(plan)
+        return replace(result, seconds=round(time.monotonic() - began, 3))
+
+    def _unapply(self, plan: Plan) -> RollbackResult:
+        return ByUnapplying(self.request, plan, there(self.situation.live), self.progress).run()
+
+    def _restore(self, plan: Plan) -> RollbackResult:
+        archive = retired = retired_schema = None
+        if plan.archive == "full" and self.situation.live:
+            archive = take_archive(self.request, plan, self.situation.live, self.progress).deploy_id
+        if self.request.in_place:
             retired_schema = self._restore_in_place()
-        elif plan.route == "restore":
-            retired = self._restore()
-        self._prove(plan, retired, retired_schema)
-        return RollbackResult(plan, retired, retired_schema, verified=True, seconds=round(time.monotonic() - began, 3))
+        else:
+            retired = self._restore_beside()
+        prove(self.request, plan, "restore", self.progress, kept=retired or retired_schema)
+        return RollbackResult(plan, retired, retired_schema, verified=True, seconds=0.0, archive=archive)
 
-    def _unapply(self, plan: Plan) -> None:
-        request, live = self.request, there(self.situation.live)
-        self._refuse_if_moved()
-        if request.project is None:
-            raise UsageError("no project was named")
-        Unapply(plan, request.recorded, live.server, request.project, live.worker, request.lock_timeout).run(
-            self.progress
-        )
-
-    def _restore(self) -> str | None:
+    def _restore_beside(self) -> str | None:
         name = there(self.situation.maintenance).info.dbname
         with connect(self.request.address.to(name), "restore") as worker:
             return replace_live(self.request.source, self.request.address, worker, self.progress, self._before_swap)
@@ -132,47 +132,10 @@ class Rollback:
     def _before_swap(self) -> None:
         """Look once more, then leave the live database: the swap ends every session there."""
         if self.situation.live:
-            self._refuse_if_moved()
+            refuse_if_moved(self.request, self.situation.live)
             self.live_stack.close()
 
     def _restore_in_place(self) -> str:
-        live = there(self.situation.live)
-        self._refuse_if_moved()
-        request = self.request
+        request, live = self.request, there(self.situation.live)
+        refuse_if_moved(request, live)
         return restore_in_place(request.source, request.address, live.worker, request.lock_timeout, self.progress)
-
-    def _refuse_if_moved(self) -> None:
-        # On a connection of its own: the other one may have been idle for as long as a restore takes.
-        with connect(self.request.address, "check") as connection:
-            applied = read_migrations(connection) or ()
-        if applied != there(self.situation.live).state.applied:
-            raise FlagsnapError(
-                "the applied migrations have changed since the plan was made; nothing was done",
-                "find out who is migrating, then run the same command again",
-            )
-
-    def _prove(self, plan: Plan, retired: str | None, retired_schema: str | None) -> None:
-        with self.progress.task("verify"):
-            try:
-                with connect(self.request.address, "verify") as connection:
-                    state = read_current_state(connection, self.request.lock_timeout)
-            except FlagsnapError as error:
-                if plan.route is None:
-                    raise
-                raise HalfWay(
-                    f"the {plan.route} is done, but it could not be verified: {error}",
-                    f"run `flagsnap verify --expect {plan.to}`",
-                ) from error
-        if found := compare(self.request.recorded, state, restored=plan.route == "restore", leaving_out=plan.kept):
-            raise DifferencesFound(
-                f"after the {plan.route or 'plan'} the database is not what was recorded: {found[0]}"
-                + (f", and {len(found) - 1} more" if found[1:] else ""),
-                found,
-                _after_differences(plan, retired or retired_schema),
-            )
-
-
-def _after_differences(plan: Plan, kept: str | None) -> str:
-    if kept:
-        return f"{kept} keeps what was live before; `flagsnap undo` brings it back"
-    return f"`flagsnap rollback --to {plan.to} --strategy restore` takes the snapshot instead"

@@ -1,21 +1,26 @@
 """The situation in which a rollback is decided: what was recorded, what is live, what the project says, the price."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from flagsnap.bridge.project import Description, Project
+from flagsnap.catalog import Identity
 from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
+from flagsnap.loss.attribution import made_by_no_migration
 from flagsnap.loss.behaviour import behavioural
-from flagsnap.loss.structure import made_before, made_by_no_migration, structural
-from flagsnap.loss.values import ArchiveScope, Loss, TableKey, with_remedies
+from flagsnap.loss.effects import Effect
+from flagsnap.loss.lineage import Lineage
+from flagsnap.loss.structure import dropped, made_before, structural
+from flagsnap.loss.values import ArchiveScope, Loss, Question, TableKey, with_remedies
 from flagsnap.loss.writes import written_since
-from flagsnap.migrations import Resolution, SetDifference, difference, resolve
+from flagsnap.migrations import Node, Resolution, SetDifference, difference, resolve
 from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
-from flagsnap.postgres import counting
 from flagsnap.postgres.connection import Address, Connection
-from flagsnap.postgres.facts import LiveState, ServerFacts, set_lock_timeout
+from flagsnap.postgres.counting import Count, Counting
+from flagsnap.postgres.facts import LiveState, ServerFacts, read_statistics, set_lock_timeout
+from flagsnap.postgres.owed import read_owed
 from flagsnap.progress import Progress
 from flagsnap.restore import Source, createdb_problem
 from flagsnap.snapshot import Manifest, RecordedDatabase
@@ -35,6 +40,7 @@ class RollbackRequest:
         archive: which tables to archive before anything is destroyed.
         refill: whether to put back what the deploy had destroyed.
         tidy: whether to remove rows of the deploy that its migrations' reverse leaves.
+        count_seconds: how long to count what would be lost; what is left then is estimated.
     """
 
     address: Address
@@ -51,6 +57,7 @@ class RollbackRequest:
     archive: ArchiveScope = "affected"
     refill: bool = True
     tidy: bool = False
+    count_seconds: float = 30.0
 
     @property
     def source(self) -> Source:
@@ -65,9 +72,10 @@ class RollbackRequest:
 
 @dataclass(frozen=True)
 class Live:
-    """The live database: a connection that works, and what was read of it."""
+    """The live database: a connection that works, one that keeps the lock, and what was read of it."""
 
     worker: Connection
+    keeper: Connection
     server: ServerFacts
     state: LiveState
 
@@ -104,11 +112,9 @@ class Situation:
             with self.progress.task("ask the project"):
                 answer = self._ask(migrations, strategy)
         kept = self._kept(migrations, answer)
-        catalog = self.live.state.catalog.without_tables(kept)
+        catalog = self.live.state.catalog.without(kept)
         schema_equal = recorded.schema_catalog.fingerprint == catalog.fingerprint
-        losses: tuple[Loss, ...] = ()
-        if not (migrations.none and schema_equal):
-            losses = tuple(with_remedies(self._losses(answer), request.archive, refill=request.refill))
+        price = _Price() if migrations.none and schema_equal else self._price(answer, kept)
         return Facts(
             to=request.manifest.deploy_id,
             captured_at=request.manifest.captured_at,
@@ -117,9 +123,13 @@ class Situation:
             resolution=answer.resolution,
             project_problem=answer.problem,
             restore_problem=self._restore_problem(),
-            losses=losses,
+            losses=price.losses,
+            fails=price.fails,
             archive=request.archive,
+            owed=read_owed(self.live.worker).get(request.manifest.deploy_id, ()) if request.refill else (),
             kept=kept,
+            nodes=answer.nodes,
+            effects=answer.effects,
             made_before=self._made_before(answer),
             has_recorded_table=recorded.has_migrations_table,
         )
@@ -149,11 +159,11 @@ class Situation:
         _refuse_other_project(description, live.server)
         return _Answer(description, resolve(recorded, migrations, description.graph))
 
-    def _kept(self, migrations: SetDifference, answer: "_Answer") -> tuple[TableKey, ...]:
+    def _kept(self, migrations: SetDifference, answer: "_Answer") -> tuple[Identity, ...]:
         if answer.description is None and not migrations.none:
             return ()
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
-        return made_by_no_migration(recorded, live, answer.description.effects if answer.description else ())
+        return made_by_no_migration(recorded, live, answer.effects)
 
     def _made_before(self, answer: "_Answer") -> tuple[str, ...]:
         if answer.description is None:
@@ -161,20 +171,49 @@ class Situation:
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_before(recorded, live, answer.description.effects)
 
-    def _losses(self, answer: "_Answer") -> Iterator[Loss]:
+    def _price(self, answer: "_Answer", kept: Sequence[Identity]) -> "_Price":
+        """Count what each route costs, in a transaction that only reads."""
         live, recorded = there(self.live), self.request.recorded
-        with live.worker.transaction():
-            live.worker.execute("SET LOCAL statement_timeout = 0")
+        tables = tuple((each.schema, each.name) for each in kept if each.kind == "table")
+        with self.progress.task("count"), live.worker.transaction():
+            counting = Counting.within(live.worker, self.request.count_seconds)
             set_lock_timeout(live.worker, self.request.lock_timeout)
-            if answer.description and answer.resolution:
-                rows = {(table.schema_name, table.table): table.rows for table in recorded.tables}
-                effects = answer.description.effects
-                for question in structural(recorded.schema_catalog, live.state.catalog, effects, rows):
-                    loss = counting.answer(live.worker, question)
-                    if loss.rows:
-                        yield loss
-                yield from behavioural(steps_of(answer.description.graph.nodes, answer.resolution))
-            yield from written_since(counting.written(live.worker, recorded.tables))
+            found = tuple(self._found(answer))
+            counts = dict(counting.answers([each for each in found if isinstance(each, Question)]))
+            losses = list(_answered(found, counts))
+            losses += written_since(
+                counting.written(recorded.tables, self._names(answer), frozenset(tables)),
+                reset=not read_statistics(live.worker).continues(recorded.statistics),
+            )
+            losses += (
+                Loss("restore", "made_by_no_migration", ".".join(table), count.rows, "lost", count.estimated)
+                for table, count in counting.rows(tables)
+                if count.rows != 0
+            )
+        fails = tuple(each.failure(count.rows) for each, count in counts.items() if each.fails and count.is_certain)
+        return _Price(tuple(with_remedies(losses, self.request.archive, refill=self.request.refill)), fails)
+
+    def _found(self, answer: "_Answer") -> Iterator[Loss | Question]:
+        """What unapplying may cost."""
+        if answer.description is None or answer.resolution is None:
+            return
+        recorded, live = self.request.recorded, there(self.live).state.catalog
+        effects = answer.description.effects
+        rows = {(table.schema_name, table.table): table.rows for table in recorded.tables}
+        yield from structural(recorded.schema_catalog, live, effects, rows)
+        gone = dropped(recorded.schema_catalog, live, effects)
+        yield from behavioural(answer.nodes, live, gone, effects)
+
+    def _names(self, answer: "_Answer") -> Mapping[TableKey, TableKey]:
+        return Lineage.following(self.request.recorded.schema_catalog, answer.effects).tables
+
+
+@dataclass(frozen=True)
+class _Price:
+    """What the routes cost, and why unapplying would fail on the live data."""
+
+    losses: tuple[Loss, ...] = ()
+    fails: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,6 +223,18 @@ class _Answer:
     description: Description | None = None
     resolution: Resolution | None = None
     problem: FlagsnapError | None = None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What unapplying takes back."""
+        if self.description is None or self.resolution is None:
+            return ()
+        return steps_of(self.description.graph.nodes, self.resolution)
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """What the extra migrations did."""
+        return self.description.effects if self.description else ()
 
 
 def _refuse_other_project(description: Description, server: ServerFacts) -> None:
@@ -199,6 +250,15 @@ def _refuse_other_project(description: Description, server: ServerFacts) -> None
         + f", flagsnap to {server.database}",
         "--manage and --database-url must lead to the same database",
     )
+
+
+def _answered(found: Sequence[Loss | Question], counts: Mapping[Question, Count]) -> Iterator[Loss]:
+    """What is lost, or may be; what would fail is no loss."""
+    for each in found:
+        if isinstance(each, Loss):
+            yield each
+        elif not each.fails and (count := counts[each]).rows != 0:
+            yield each.answered(count.rows, estimated=count.estimated)
 
 
 def there(value: T | None) -> T:

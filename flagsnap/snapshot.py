@@ -21,10 +21,13 @@ from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import AppliedMigration, Migration
 
 FORMAT = 1
+ARCHIVE_FORMAT = 2
+"""The format of archives: a flagsnap that knows none must not take a dump of some tables for one of all."""
 MANIFEST = "manifest.json"
 LATEST = "latest"
 _CHOOSE = "choose another snapshot with `flagsnap list`"
-_DEPLOY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LONGEST_ID = 128
+_DEPLOY_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_ID - 1}}}")
 
 
 def check_deploy_id(deploy_id: str) -> str:
@@ -45,6 +48,12 @@ def is_deploy_id(name: str) -> bool:
 def deploy_id_from(moment: datetime) -> str:
     """The deploy id of a capture that was given none."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def archive_id_from(rollback_to: str, moment: datetime) -> str:
+    """The deploy id of the archive of a rollback to that deploy id, which is cut where both are too long."""
+    end = f"-archive-{deploy_id_from(moment)}"
+    return rollback_to[: _LONGEST_ID - len(end)] + end
 
 
 def _inside(path: str) -> str:
@@ -94,6 +103,20 @@ class TableRows(_Value):
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+
+
+class Statistics(_Value):
+    """What tells whether PostgreSQL's counters went on counting: when they were reset, and how many commits they know.
+
+    A reset by hand leaves its time; a crash leaves none, and everything starts at zero.
+    """
+
+    reset_at: datetime | None
+    commits: int
+
+    def continues(self, earlier: "Statistics | None") -> bool:
+        """Whether nothing was reset since, as far as that can be told."""
+        return earlier is None or (self.reset_at == earlier.reset_at and self.commits >= earlier.commits)
 
 
 class RoleSetting(_Value):
@@ -155,6 +178,7 @@ class RecordedDatabase(_Value):
     has_migrations_table: bool
     migrations: tuple[AppliedRow, ...]
     tables: tuple[TableRows, ...]
+    statistics: Statistics | None = None
     fingerprint: str
     catalog: list[Any]
     dump: Dump
@@ -257,6 +281,16 @@ class Manifest(_Value):
         return json.dumps({"digest": _digest(content), **content}, indent=1, ensure_ascii=False).encode()
 
 
+def require_whole(manifest: Manifest) -> Manifest:
+    """Give back the manifest; UsageError if it is of an archive that has only some tables, so no way back."""
+    if manifest.archive and not manifest.archive.whole:
+        raise UsageError(
+            f"{manifest.deploy_id} is an archive of some tables, which no database can be restored from",
+            f"`flagsnap refill --from {manifest.deploy_id}` puts back what it has, once its version is deployed again",
+        )
+    return manifest
+
+
 def read_manifest(raw: bytes, deploy_id: str) -> Manifest:
     """Read the manifest of `deploy_id`.
 
@@ -264,9 +298,9 @@ def read_manifest(raw: bytes, deploy_id: str) -> Manifest:
     """
     content = _parse(raw, deploy_id)
     version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > ARCHIVE_FORMAT:
         raise SnapshotDamaged(
-            f"the manifest of {deploy_id} has format {version}, this flagsnap reads formats up to {FORMAT}",
+            f"the manifest of {deploy_id} has format {version}, this flagsnap reads formats up to {ARCHIVE_FORMAT}",
             "use the flagsnap that made it, or a newer one",
         )
     digest = content.pop("digest", None)

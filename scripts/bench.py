@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import bench_refill
 import bench_s3
 import psycopg
 
@@ -198,17 +199,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0, help="the size of the database [2.0]")
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
-    parser.add_argument("--only", choices=["disk", "s3"], help="one kind of store")
+    parser.add_argument("--only", choices=["disk", "s3", "refill"], help="one part")
     parser.add_argument("--rate", type=float, default=20.0, help="how many MB the S3 server takes in a second [20]")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="how many rows are refilled [5000000]")
     options = parser.parse_args()
-    with prepared(options.gigabytes, options.runs) as bench:
+    gigabytes = 0.0 if options.only == "refill" else options.gigabytes
+    with prepared(gigabytes, options.runs) as bench:
         print(
             f"PostgreSQL {bench.server.major}, {bench.size() / 1e9:.2f} GB, {JOBS} jobs,"
             f" {compression_for(bench.clients)}, {bench.runs} runs\n"
         )
         print(f"{'':58} {'flagsnap':>9} {'bare':>9}   ratio")
-        good = options.only == "s3" or on_disk(bench)
-        return 0 if (options.only == "disk" or bench_s3.to_bucket(bench, options.rate)) and good else 1
+        parts = {
+            "disk": lambda: on_disk(bench),
+            "s3": lambda: bench_s3.to_bucket(bench, options.rate),
+            "refill": lambda: bench_refill.refills(bench, options.rows),
+        }
+        good = [part() for name, part in parts.items() if options.only in {None, name}]
+        return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

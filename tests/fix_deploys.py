@@ -27,8 +27,9 @@ from tests.fix_projects import Project
 
 DEPLOY = "v2"
 UNAPPLY = ("--strategy", "unapply", "--on-loss", "accept")
-# Django makes this name of those of the table and the columns, and leaves it when they are renamed.
-_DJANGOS_NAME = re.compile(r"(?<= CONSTRAINT )\S+_[0-9a-f]{8}_fk_\S+")
+# Django, and PostgreSQL 18 for NOT NULL, make these names of those of the table and the columns, and leave them when
+# they are renamed.
+_MADE_NAME = re.compile(r"(?<= CONSTRAINT )\S+_[0-9a-f]{8}_fk_\S+| CONSTRAINT \S+_not_null(?= NOT NULL)")
 _NOT_SCHEMA = re.compile(r"--|\\(un)?restrict|SELECT pg_catalog.setval")
 
 
@@ -125,7 +126,7 @@ class Deploys:
 
     def schema(self) -> list[str]:
         """The schema as pg_dump prints it, whatever the order of columns."""
-        lines = _DJANGOS_NAME.sub("", self.dump("--schema-only")).splitlines()
+        lines = _MADE_NAME.sub("", self.dump("--schema-only")).splitlines()
         return sorted(line.rstrip(",") for line in lines if line and not _NOT_SCHEMA.match(line))
 
     def dump(self, *options: str) -> str:

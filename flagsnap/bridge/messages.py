@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,10 +15,14 @@ from flagsnap.loss.effects import (
     DroppedColumn,
     DroppedTable,
     Effect,
+    FilledNulls,
+    Named,
+    RanCode,
     RanSql,
     RenamedColumn,
     RenamedTable,
 )
+from flagsnap.loss.statements import effects_of
 from flagsnap.migrations import Graph, Migration, Node, Operation
 
 Pair = tuple[str, str]
@@ -65,13 +69,24 @@ class EffectMessage(_Message):
     """What an operation does to the schema."""
 
     effect: Literal[
-        "create_table", "drop_table", "rename_table", "rename_column", "add_column", "drop_column", "run_sql"
+        "create_table",
+        "drop_table",
+        "rename_table",
+        "rename_column",
+        "add_column",
+        "drop_column",
+        "fill_nulls",
+        "named",
+        "run_sql",
+        "run_code",
     ]
     table: str = ""
     column: str = ""
     to: str = ""
     default: str | None = None
     sql: str = ""
+    by: Pair | None = None
+    comes_back: bool = True
 
 
 class GraphMessage(_Message):
@@ -94,7 +109,7 @@ class GraphMessage(_Message):
 
     def schema_effects(self) -> tuple[Effect, ...]:
         """As values of the domain."""
-        return tuple(_EFFECTS[message.effect](message) for message in self.effects)
+        return tuple(effect for message in self.effects for effect in _effects(message))
 
 
 class Prepared(_Message):
@@ -171,12 +186,22 @@ def _keys(pairs: tuple[Pair, ...]) -> tuple[Migration, ...]:
     return tuple(Migration(*pair) for pair in pairs)
 
 
+def _effects(message: EffectMessage) -> Iterator[Effect]:
+    if message.effect == "run_sql":
+        yield RanSql(message.sql)
+        yield from effects_of(message.sql)
+    else:
+        yield _EFFECTS[message.effect](message)
+
+
 _EFFECTS: dict[str, Callable[[EffectMessage], Effect]] = {
     "create_table": lambda message: CreatedTable(message.table),
     "drop_table": lambda message: DroppedTable(message.table),
     "rename_table": lambda message: RenamedTable(message.table, message.to),
     "rename_column": lambda message: RenamedColumn(message.table, message.column, message.to),
     "add_column": lambda message: AddedColumn(message.table, message.column, message.default),
-    "drop_column": lambda message: DroppedColumn(message.table, message.column),
-    "run_sql": lambda message: RanSql(message.sql),
+    "drop_column": lambda message: DroppedColumn(message.table, message.column, message.comes_back),
+    "fill_nulls": lambda message: FilledNulls(message.table, message.column, message.default),
+    "named": lambda message: Named(message.table),
+    "run_code": lambda message: RanCode(message.sql, Migration(*message.by) if message.by else None),
 }

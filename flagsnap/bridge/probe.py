@@ -8,6 +8,7 @@ same stream.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import threading
@@ -23,8 +24,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
+from django.db.models import NOT_PROVIDED
 
 Key = Tuple[str, str]
+Effects = Iterator[Dict[str, Any]]
 
 HEARTBEAT_SECONDS = 1.0
 SESSION_SETTINGS = ("application_name", "client_connection_check_interval", "lock_timeout")
@@ -156,26 +159,21 @@ def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
             wanted.add(key_of(migration))
         elif migration.replaces and keys(migration.replaces) <= recorded:  # and its row alone stands for nothing
             wanted.discard(key_of(migration))
-    graph = executor.loader.graph
+    graph, disk = executor.loader.graph, executor.loader.disk_migrations
     return {
         "nodes": [
             {
                 "key": key_of(migration),
                 "parents": sorted(parent.key for parent in graph.node_map[key_of(migration)].parents),
-                "replaces": [list(key) for key in migration.replaces],
+                "replaces": list(migration.replaces),
                 "atomic": migration.atomic,
                 "operations": [
-                    operation_facts(operation)
-                    for operation in (flat(migration.operations) if key_of(migration) in wanted else ())
+                    facts(connection, each) for each in flat(migration.operations) if key_of(migration) in wanted
                 ],
             }
             for migration in plan
         ],
-        "replaced": [
-            {"key": key, "replaces": [list(replaced) for replaced in migration.replaces]}
-            for key, migration in executor.loader.disk_migrations.items()
-            if migration.replaces
-        ],
+        "replaced": [{"key": key, "replaces": list(each.replaces)} for key, each in disk.items() if each.replaces],
         "effects": list(effects(connection, executor, plan, wanted)),
     }
 
@@ -189,23 +187,38 @@ def flat(found: List[Any]) -> Iterator[Any]:
             yield operation
 
 
-def operation_facts(operation: Any) -> Dict[str, Any]:
+def facts(connection: Any, operation: Any) -> Dict[str, Any]:
     """What going back through an operation means."""
     return {
         "kind": type(operation).__name__,
         "reversible": bool(operation.reversible),
         "reverse_does_nothing": reverse_does_nothing(operation),
+        "reverse_sql": script(connection, getattr(operation, "reverse_sql", None)),
+        "runs_code": bool(operation.reversible) and runs_code(operation, "reverse_code"),
     }
 
 
 def reverse_does_nothing(operation: Any) -> bool:
     """Whether the way forward runs code of the project's own, and the way back runs none."""
     if isinstance(operation, operations.RunPython):
-        forward, back = operation.code, operation.reverse_code
-        return back is not None and is_empty(back) and not is_empty(forward)
-    if isinstance(operation, operations.RunSQL):
-        return operation.reverse_sql is not None and not operation.reverse_sql and bool(operation.sql)
-    return False
+        return operation.reversible and runs_code(operation, "code") and not runs_code(operation, "reverse_code")
+    return isinstance(operation, operations.RunSQL) and bool(operation.sql) and operation.reverse_sql in ("", [], ())
+
+
+def runs_code(operation: Any, way: str) -> bool:
+    """Whether a way, `code` or `reverse_code`, runs Python that is not Django's."""
+    if isinstance(operation, operations.RunPython):
+        return getattr(operation, way) is not None and not is_empty(getattr(operation, way))
+    own = not type(operation).database_backwards.__module__.startswith("django.")
+    return own and not isinstance(operation, operations.RunSQL)
+
+
+def script(connection: Any, statements: Any) -> str:
+    """What RunSQL runs, as one text; with the parameters filled in, where this Django can."""
+    compose = getattr(connection.ops, "compose_sql", lambda text, _: text)  # since Django 4.2
+    several = statements if isinstance(statements, (list, tuple)) else [statements or ""]
+    pairs = [each if isinstance(each, (list, tuple)) else (each, None) for each in several]
+    return "\n;\n".join(str(text if params is None else compose(text, params)) for text, params in pairs)
 
 
 def nothing(apps: Any, schema_editor: Any) -> None:
@@ -223,25 +236,35 @@ def is_empty(function: Any) -> bool:
 # --- what migrations do to the schema, for the assessment of losses
 
 
-def effects(
-    connection: Any, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]
-) -> Iterator[Dict[str, Any]]:
-    """Renamed tables and columns, and added columns with the default that their rows were filled with, oldest first."""
+def effects(connection: Any, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]) -> Effects:
+    """What the wanted migrations do to the schema, oldest first."""
     state = ProjectState(real_apps=executor.loader.unmigrated_apps)
-    left = set(wanted)
     for migration in plan:
-        if not left:
-            return
-        if key_of(migration) not in left:
+        if key_of(migration) not in wanted:
             migration.mutate_state(state, preserve=False)
             continue
-        left.discard(key_of(migration))
         for operation in migration.operations:
             yield from operation_effects(connection, migration.app_label, operation, state)
             operation.state_forwards(migration.app_label, state)
+        codes = [getattr(each, "code", type(each)) for each in flat(migration.operations) if runs_code(each, "code")]
+        for module in {inspect.getmodule(each) for each in codes and [type(migration), *codes]}:
+            yield effect("run_code", sql=source(module), by=key_of(migration))
 
 
-def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+def effect(kind: str, table: str = "", **more: Any) -> Dict[str, Any]:
+    """One effect of an operation."""
+    return dict(more, effect=kind, table=table)
+
+
+def source(module: Any) -> str:
+    """A module's source, empty if it cannot be had."""
+    try:
+        return inspect.getsource(module)
+    except (OSError, TypeError):
+        return ""
+
+
+def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> Effects:
     """The effects of one operation on the state before it."""
     if isinstance(operation, operations.SeparateDatabaseAndState):
         inner_state = state.clone()
@@ -249,75 +272,81 @@ def operation_effects(connection: Any, app: str, operation: Any, state: Any) -> 
             yield from operation_effects(connection, app, inner, inner_state)
             inner.state_forwards(app, inner_state)
     elif isinstance(operation, operations.RunSQL):
-        yield {"effect": "run_sql", "sql": str(operation.sql)}
-    elif isinstance(operation, (operations.CreateModel, operations.DeleteModel)):
-        yield from created_or_deleted_model(connection, app, operation, state)
-    elif isinstance(operation, (operations.RenameModel, operations.AlterModelTable)):
-        yield from renamed_model(connection, app, operation, state)
-    elif isinstance(operation, operations.RenameField):
-        yield from renamed_field(connection, app, operation, state)
-    elif isinstance(operation, operations.AddField):
-        yield from added_field(connection, app, operation, state)
-    elif isinstance(operation, operations.RemoveField):
-        yield from removed_field(connection, app, operation, state)
+        yield effect("run_sql", sql=script(connection, operation.sql))
+    else:
+        for kinds, found in EFFECTS:
+            if isinstance(operation, kinds):
+                yield from found(connection, app, operation, state)
+        made = [getattr(operation, name) for name in ("index", "constraint") if hasattr(operation, name)]
+        if type(operation).__module__.startswith("django.contrib.postgres.") and not made:
+            made = [operation]  # an extension or a collation
+        names = [each.name for each in made] + [getattr(operation, "new_name", None)]
+        yield from (effect("named", name) for name in names if name)
 
 
-def created_or_deleted_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+def changed_tables(connection: Any, app: str, name: str, state: Any, changed: Any) -> Effects:
+    """The tables that are created and dropped between two states: a model's own, and those of its fields."""
+    old, new = (tables(connection, each, app, name) for each in (state, changed))
+    yield from (effect("create_table", each) for each in new if each not in old)
+    yield from (effect("drop_table", each) for each in old if each not in new)
+
+
+def changed_model(connection: Any, app: str, operation: Any, state: Any) -> Effects:
     """The effects of CreateModel and DeleteModel."""
-    creates = isinstance(operation, operations.CreateModel)
-    for each in tables(connection, after(operation, app, state) if creates else state, app, operation.name):
-        yield {"effect": "create_table" if creates else "drop_table", "table": each}
+    yield from changed_tables(connection, app, operation.name, state, after(operation, app, state))
 
 
-def added_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
-    """The effects of AddField: a column, or the table of a many-to-many field."""
-    now = tables(connection, after(operation, app, state), app, operation.model_name)
-    for created in set(now) - set(tables(connection, state, app, operation.model_name)):
-        yield {"effect": "create_table", "table": created}
-    added = column(operation.field, operation.name)
-    if added:
-        yield {
-            "effect": "add_column",
-            "table": table(connection, model_of(state, app, operation.model_name)),
-            "column": added,
-            "default": default_literal(connection, operation.field, operation.name),
-        }
+def changed_field(connection: Any, app: str, operation: Any, state: Any) -> Effects:
+    """The effects of AddField, RemoveField and AlterField: on a column, or on the table of a many-to-many field."""
+    changed, name = after(operation, app, state), operation.name
+    before, now = (model_of(each, app, operation.model_name) for each in (state, changed))
+    old, new = (column(model.fields.get(name), name) for model in (before, now))
+    if new and not old:
+        default = default_literal(connection, operation.field, name)
+        yield effect("add_column", table(connection, before), column=new, default=default)
+    elif old and not new:
+        comes_back = may_be_added(connection, before.fields[name], name)
+        yield effect("drop_column", table(connection, before), column=old, comes_back=comes_back)
+    elif old != new:
+        yield effect("rename_column", table(connection, before), column=old, to=new)
+    if old and new and fills_nulls(before.fields[name], operation.field):
+        default = default_literal(connection, operation.field, name)
+        yield effect("fill_nulls", table(connection, before), column=new, default=default)
+    yield from changed_tables(connection, app, operation.model_name, state, changed)
 
 
-def removed_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
-    """The effects of RemoveField: a column, or the table of a many-to-many field."""
-    model = model_of(state, app, operation.model_name)
-    removed = column(model.fields[operation.name], operation.name)
-    if removed:
-        yield {"effect": "drop_column", "table": table(connection, model), "column": removed}
-    now = tables(connection, after(operation, app, state), app, operation.model_name)
-    for dropped in set(tables(connection, state, app, operation.model_name)) - set(now):
-        yield {"effect": "drop_table", "table": dropped}
-
-
-def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+def renamed_model(connection: Any, app: str, operation: Any, state: Any) -> Effects:
     """The effects of RenameModel and AlterModelTable."""
     old_name = getattr(operation, "old_name", None) or operation.name
     new_name = getattr(operation, "new_name", None) or operation.name
     if not has_table(model_of(state, app, old_name)):
         return
     changed = after(operation, app, state)
-    old = table(connection, model_of(state, app, old_name))
-    new = table(connection, model_of(changed, app, new_name))
+    old, new = (table(connection, model_of(*each)) for each in ((state, app, old_name), (changed, app, new_name)))
     if old != new:
-        yield {"effect": "rename_table", "table": old, "to": new}
+        yield effect("rename_table", old, to=new)
     yield from renamed_joins(connection, state, changed, (app, old_name.lower()), (app, new_name.lower()))
 
 
-def renamed_field(connection: Any, app: str, operation: Any, state: Any) -> Iterator[Dict[str, Any]]:
+def renamed_field(connection: Any, app: str, operation: Any, state: Any) -> Effects:
     """The effects of RenameField."""
     old, new = operation.old_name, operation.new_name
     model = model_of(state, app, operation.model_name)
     old_column, new_column = (column(model.fields[old], name) for name in (old, new))
     if old_column and old_column != new_column:
-        yield {"effect": "rename_column", "table": table(connection, model), "column": old_column, "to": new_column}
+        yield effect("rename_column", table(connection, model), column=old_column, to=new_column)
     key = (app, operation.model_name.lower())
     yield from renamed_joins(connection, state, after(operation, app, state), (*key, old), (*key, new))
+
+
+def changed_order(connection: Any, app: str, operation: Any, state: Any) -> Effects:
+    """The effects of AlterOrderWithRespectTo, which gives every row the order 0."""
+    before, now = (model_of(each, app, operation.name) for each in (state, after(operation, app, state)))
+    was, is_now = (each.options.get("order_with_respect_to") for each in (before, now))
+    if is_now and not was:
+        yield effect("add_column", table(connection, before), column="_order", default="0")
+    elif was and not is_now:
+        yield effect("drop_column", table(connection, before), column="_order", comes_back=True)
 
 
 def after(operation: Any, app: str, state: Any) -> Any:
@@ -344,24 +373,16 @@ def has_table(model: Any) -> bool:
 
 
 def tables(connection: Any, state: Any, app: str, name: str) -> List[str]:
-    """A model's table and those of its many-to-many fields, in the order of the fields."""
-    model = model_of(state, app, name)
-    if not has_table(model):
+    """A model's table and those of its many-to-many fields, in the order of the fields; empty if it has none."""
+    model = state.models.get((app, name.lower()))
+    if model is None or not has_table(model):
         return []
-    own = table(connection, model)
-    many = [
-        field.db_table or truncate_name("%s_%s" % (own, field_name), connection.ops.max_name_length())
-        for field_name, field in model.fields.items()
-        if field.many_to_many and field.remote_field.through is None
-    ]
-    return [own] + [str(each) for each in many]
+    many = [join[0] for key, join in joins(connection, state).items() if key[:2] == (app, name.lower())]
+    return [table(connection, model), *many]
 
 
 def joins(connection: Any, state: Any) -> Dict[Tuple[str, ...], List[str]]:
-    """The tables of many-to-many fields, with both of their columns, by app, model and field.
-
-    Named as by create_many_to_many_intermediary_model.
-    """
+    """The tables of many-to-many fields and their columns, named as by create_many_to_many_intermediary_model."""
     found: Dict[Tuple[str, ...], List[str]] = {}
     for (app, name), model in state.models.items():
         for field_name, field in model.fields.items():
@@ -370,42 +391,62 @@ def joins(connection: Any, state: Any) -> Dict[Tuple[str, ...], List[str]]:
             own = field.db_table or "%s_%s" % (table(connection, model), field_name)
             target = getattr(field.remote_field.model, "__name__", field.remote_field.model).split(".")[-1].lower()
             source, target = (name, target) if target not in ("self", name) else ("from_" + name, "to_" + name)
-            found[app, name, field_name] = [
-                str(truncate_name(own, connection.ops.max_name_length())),
-                source + "_id",
-                target + "_id",
-            ]
+            own = str(truncate_name(own, connection.ops.max_name_length()))
+            found[app, name, field_name] = [own, source + "_id", target + "_id"]
     return found
 
 
-def renamed_joins(
-    connection: Any, state: Any, changed: Any, old: Tuple[str, ...], new: Tuple[str, ...]
-) -> Iterator[Dict[str, Any]]:
+def renamed_joins(connection: Any, state: Any, changed: Any, old: Tuple[str, ...], new: Tuple[str, ...]) -> Effects:
     """What becomes of the tables of many-to-many fields when `old`, a model or a field, is renamed to `new`."""
     now = joins(connection, changed)
     for key, (old_table, *old_columns) in joins(connection, state).items():
         new_table, *new_columns = now[new + key[len(old) :] if key[: len(old)] == old else key]
         if old_table != new_table:
-            yield {"effect": "rename_table", "table": old_table, "to": new_table}
+            yield effect("rename_table", old_table, to=new_table)
         for old_column, new_column in zip(old_columns, new_columns):
             if old_column != new_column:
-                yield {"effect": "rename_column", "table": new_table, "column": old_column, "to": new_column}
+                yield effect("rename_column", new_table, column=old_column, to=new_column)
+
+
+EFFECTS: List[Tuple[Any, Any]] = [
+    ((operations.CreateModel, operations.DeleteModel), changed_model),
+    ((operations.AddField, operations.RemoveField, operations.AlterField), changed_field),
+    ((operations.RenameModel, operations.AlterModelTable), renamed_model),
+    (operations.RenameField, renamed_field),
+    (operations.AlterOrderWithRespectTo, changed_order),
+]
 
 
 def column(field: Any, name: str) -> Optional[str]:
     """A field's column, None if it has none."""
-    bound = field.clone()
-    bound.set_attributes_from_name(name)
-    return None if field.many_to_many else bound.column
+    return None if field is None or field.many_to_many else bound(field, name).column
+
+
+def bound(field: Any, name: str) -> Any:
+    """A field that knows its name and column."""
+    known = field.clone()
+    known.set_attributes_from_name(name)
+    return known
+
+
+def fills_nulls(old: Any, new: Any) -> bool:
+    """Whether AlterField gives a value to NULLs, as BaseDatabaseSchemaEditor._alter_field does."""
+    return bool(old.null and not new.null and (new.has_default() or getattr(new, "has_db_default", bool)()))
+
+
+def may_be_added(connection: Any, field: Any, name: str) -> bool:
+    """Whether a column can be added to a table with rows: Django's schema editor or PostgreSQL has a value."""
+    by_itself = getattr(field, "generated", False) or getattr(field, "db_returning", False)
+    if field.null or by_itself or getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED:
+        return True
+    return connection.schema_editor(collect_sql=True).effective_default(bound(field, name)) is not None
 
 
 def default_literal(connection: Any, field: Any, name: str) -> Optional[str]:
     """The SQL literal that rows were given when the column was added, None if there was none or it cannot be known."""
     try:
-        bound = field.clone()
-        bound.set_attributes_from_name(name)
         editor = connection.schema_editor(collect_sql=True)
-        values = [editor.effective_default(bound) for _ in range(2)]
+        values = [editor.effective_default(bound(field, name)) for _ in range(2)]
         literals = {str(editor.quote_value(value)) for value in values if value is not None}
         # Two literals come of a default that is made anew each time: the time, or a UUID.
         return literals.pop() if len(literals) == 1 else None
@@ -435,9 +476,8 @@ class Unapply:
         plan = full_plan(executor)
         by_key = {key_of(migration): migration for migration in plan}
         segments = self.request["segments"]
-        states = self.states_before(
-            executor, plan, {tuple(key) for segment in segments for key in segment["migrations"]}
-        )
+        wanted = {tuple(key) for segment in segments for key in segment["migrations"]}
+        states = self.states_before(executor, plan, wanted)
         for segment in segments:
             migrations = [by_key[tuple(key)] for key in segment["migrations"]]
             if segment["atomic"]:

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from flagsnap import __version__
-from flagsnap.cli import capture, demo, listing, plan, restore, rollback, show, undo, verify
+from flagsnap.cli import capture, demo, listing, plan, refill, restore, rollback, show, undo, verify
 from flagsnap.cli.options import with_global_options
 from flagsnap.cli.run import Run
 from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, Interrupted, UsageError
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show.show,
     "plan": plan.plan,
     "rollback": rollback.rollback,
+    "refill": refill.refill,
     "undo": undo.undo,
     "restore": restore.restore,
     "verify": verify.verify,

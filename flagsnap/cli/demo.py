@@ -46,10 +46,10 @@ class _Place:
 
     def clear(self, database_url: str) -> None:
         """Remove all that the demo's captures have left, also half-way, while their database is still there."""
-        from flagsnap.capture import owner_of
         from flagsnap.postgres.connection import Address, connect
         from flagsnap.postgres.facts import read_server
         from flagsnap.postgres.locks import holding
+        from flagsnap.recording import owner_of
 
         address = Address.parse(database_url)
         try:

@@ -44,6 +44,9 @@ GLOBAL_OPTIONS: dict[str, Any] = {
     "lock_timeout": Annotated[
         float | None, _global("--lock-timeout", help="Seconds to wait for a lock on a table. [10]")
     ],
+    "count_seconds": Annotated[
+        float | None, _global("--count-seconds", help="Seconds to count what a rollback would lose. [30]")
+    ],
     "json": Annotated[bool | None, _global("--json", help="One JSON object on standard output.")],
     "quiet": Annotated[bool | None, _global("--quiet", "-q", help="No progress, only warnings.")],
     "verbose": Annotated[bool | None, _global("--verbose", "-v", help="With an error, all that is known of it.")],

@@ -5,12 +5,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagsnap.cli.run import YES, Run
-from flagsnap.cli.target import InPlace, Moved, OnLossOption, Strategy, StrategyOption, To, ToRunning, build_request
+from flagsnap.cli.target import (
+    Archive,
+    ArchiveOption,
+    InPlace,
+    Moved,
+    NoRefill,
+    OnLossOption,
+    Strategy,
+    StrategyOption,
+    To,
+    ToRunning,
+    build_request,
+)
 from flagsnap.errors import Interrupted
 
 if TYPE_CHECKING:
+    from flagsnap.loss.values import Route
     from flagsnap.plan import Plan
     from flagsnap.rollback import Rollback
+
+_NAMED = 2
 
 
 def rollback(
@@ -19,6 +34,11 @@ def rollback(
     to_running: ToRunning = None,
     strategy: StrategyOption = Strategy.AUTO,
     on_loss: OnLossOption = None,
+    archive: ArchiveOption = Archive.AFFECTED,
+    no_refill: NoRefill = False,
+    tidy: Annotated[
+        bool, typer.Option("--tidy", help="Remove rows of the deploy that its migrations' reverse leaves.")
+    ] = False,
     in_place: InPlace = False,
     moved: Moved = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before going ahead.")] = False,
@@ -37,6 +57,9 @@ def rollback(
         to_running=to_running,
         strategy=strategy,
         on_loss=on_loss,
+        archive=archive,
+        no_refill=no_refill,
+        tidy=tidy,
         in_place=in_place,
         moved=moved,
         ask=not yes,
@@ -59,7 +82,7 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
 
     print_result(errors(), PlanShown(plan))
     if plan.needs_consent and rollback.request.on_loss == "ask":
-        answer = run.ask(f"{plan.route} loses what the table shows: {_choices(plan)}? [no]")
+        answer = run.ask(f"{_prices(plan)}: {_choices(plan)}? [no]")
         if answer == "accept":
             return plan
         if answer == "restore" and plan.route == "unapply":
@@ -68,6 +91,24 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
     if run.ask("go ahead? [y/N]") not in YES:
         raise Interrupted("not agreed; nothing was done")
     return plan
+
+
+def _prices(plan: "Plan") -> str:
+    """What each open route loses, the chosen one first."""
+    from flagsnap.plan import ROUTES
+
+    closed = {each.route for each in plan.closed}
+    routes = sorted(set(ROUTES) - closed, key=lambda route: route != plan.route)
+    return ", ".join(f"{route} loses {_price(plan, route)}" for route in routes)
+
+
+def _price(plan: "Plan", route: "Route") -> str:
+    from flagsnap.plan import count
+
+    lost = [loss for loss in plan.losses if loss.route == route and loss.needs_consent]
+    named = ", ".join(f"{loss.object} ({count(loss)})" for loss in lost[:_NAMED])
+    more = len(lost) - _NAMED
+    return (named or "nothing") + (f" and {more} more" if more > 0 else "")
 
 
 def _choices(plan: "Plan") -> str:

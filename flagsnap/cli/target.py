@@ -41,6 +41,14 @@ class Strategy(StrEnum):
     RESTORE = "restore"
 
 
+class Archive(StrEnum):
+    """What to archive before anything is destroyed."""
+
+    AFFECTED = "affected"
+    FULL = "full"
+    NONE = "none"
+
+
 class OnLoss(StrEnum):
     """What to do when data would be lost."""
 
@@ -55,6 +63,12 @@ OnLossOption = Annotated[
     OnLoss | None,
     typer.Option(help="If data would be lost; without it ask on a terminal, refuse elsewhere.", show_default=False),
 ]
+ArchiveOption = Annotated[
+    Archive, typer.Option(help="What to archive first: the tables that lose something, all, or nothing.")
+]
+NoRefill = Annotated[
+    bool, typer.Option("--no-refill", help="Do not put back, from the snapshot, what the deploy had destroyed.")
+]
 
 
 def build_request(
@@ -64,8 +78,11 @@ def build_request(
     to_running: str | None,
     strategy: Strategy,
     on_loss: OnLoss | None,
+    archive: Archive,
+    no_refill: bool,
     in_place: bool,
     moved: bool,
+    tidy: bool = False,
     ask: bool = False,
 ) -> "RollbackRequest":
     """The request of a rollback; UsageError unless exactly one target is named.
@@ -76,7 +93,7 @@ def build_request(
 
     if (to is None) == (to_running is None):
         raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")
-    manifest = run.snapshots.get(to) if to is not None else run.snapshots.after(str(to_running))
+    manifest = run.snapshots.to_restore(to) if to is not None else run.snapshots.after(str(to_running))
     if in_place and strategy is Strategy.UNAPPLY:
         raise UsageError("--in-place is a way to restore", "leave out --in-place, or --strategy unapply")
     consent = on_loss or OnLoss.ASK
@@ -92,6 +109,10 @@ def build_request(
         jobs=run.settings.workers,
         pg_bin=run.settings.pg_bin,
         lock_timeout=run.settings.lock_timeout,
+        count_seconds=run.settings.count_seconds,
         in_place=in_place,
         moved=moved,
+        archive=archive.value,
+        refill=not no_refill,
+        tidy=tidy,
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from flagsnap.migrations import Migration
+
 
 @dataclass(frozen=True)
 class CreatedTable:
@@ -22,6 +24,21 @@ class RanSql:
     """A migration ran SQL of the project's own."""
 
     sql: str
+
+
+@dataclass(frozen=True)
+class RanCode:
+    """A migration ran Python of the project's own; `text` is the source of a module of it, empty if not known."""
+
+    text: str
+    by: Migration | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A migration made something of this name: an index, a constraint, an extension, a collation."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -52,10 +69,31 @@ class AddedColumn:
 
 @dataclass(frozen=True)
 class DroppedColumn:
-    """A migration dropped a column."""
+    """A migration dropped a column; `comes_back` is false where its reverse cannot add it to a table with rows."""
 
     table: str
     column: str
+    comes_back: bool = True
 
 
-Effect = CreatedTable | DroppedTable | RanSql | RenamedTable | RenamedColumn | AddedColumn | DroppedColumn
+@dataclass(frozen=True)
+class FilledNulls:
+    """A migration gave `default` to the NULLs of a column, an SQL literal, None if that is not known."""
+
+    table: str
+    column: str
+    default: str | None
+
+
+Effect = (
+    CreatedTable
+    | DroppedTable
+    | RanSql
+    | RanCode
+    | Named
+    | RenamedTable
+    | RenamedColumn
+    | AddedColumn
+    | DroppedColumn
+    | FilledNulls
+)

@@ -1,51 +1,57 @@
-"""Structural losses: what the difference of the recorded and the live catalog means in rows."""
+"""Structural losses: what the difference of the recorded and the live catalog means in rows.
+
+A partitioned table holds no rows itself: its partitions are asked for theirs, as pg_dump dumps them.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from flagsnap.catalog import Catalog, CatalogObject
-from flagsnap.loss.effects import CreatedTable, DroppedTable, Effect, RanSql, RenamedTable
+from flagsnap.catalog import Catalog
+from flagsnap.loss.attribution import made_by_no_migration
+from flagsnap.loss.columns import Columns, dropped_columns
+from flagsnap.loss.effects import CreatedTable, DroppedColumn, DroppedTable, Effect, RanSql, RenamedTable
 from flagsnap.loss.lineage import Lineage
-from flagsnap.loss.types import carries
 from flagsnap.loss.values import Question, RefillItem, TableKey
 
 
 def structural(
     recorded: Catalog, live: Catalog, effects: Iterable[Effect], recorded_rows: Mapping[TableKey, int]
 ) -> Iterator[Question]:
-    """What unapplying does to rows: of tables and columns that go, that come back empty, and that change their type."""
-    effects = tuple(effects)
-    names = Lineage.following(recorded, effects)
-    recorded_tables = _tables(recorded)
-    live_tables = _tables(live)
-    stay = set(made_by_no_migration(recorded, live, effects))
-    for schema, table in sorted(live_tables - set(names.tables.values()) - stay):
-        item = RefillItem(schema, table, key=live.primary_key(schema, table))
-        yield Question("table_dropped", schema, table, item=item)
-    for key in sorted(recorded_tables):
-        now = names.tables[key]
-        if now in live_tables:
-            yield from _columns(recorded, live, key, now, names, recorded_rows)
-        else:
-            item = RefillItem(*key, key=recorded.primary_key(*key))
-            yield Question("table_emptied", *key, recorded=recorded_rows.get(key, 0), item=item)
+    """What unapplying does to rows: of tables and columns that go, that come back empty, and that change their type.
 
-
-def made_by_no_migration(recorded: Catalog, live: Catalog, effects: Iterable[Effect]) -> tuple[TableKey, ...]:
-    """Tables that are there now, were not recorded, and that none of the extra migrations made.
-
-    Unapplying does not touch them. Flagsmith's `migrate` makes some (`createcachetable`), administrators make others.
+    Also where its data make it fail. `recorded_rows` says how many rows the recorded tables had.
     """
     effects = tuple(effects)
+    live = live.without(made_by_no_migration(recorded, live, effects))
     names = Lineage.following(recorded, effects)
-    made: set[str] = set()
-    for effect in effects:
-        if isinstance(effect, CreatedTable):
-            made.add(effect.table)
-        elif isinstance(effect, RenamedTable) and effect.table in made:
-            made.add(effect.to)
-    sql = " ".join(effect.sql for effect in effects if isinstance(effect, RanSql))
-    extra = sorted(_tables(live) - set(names.tables.values()))
-    return tuple((schema, table) for schema, table in extra if table not in made and table not in sql)
+    for key in sorted(_dropped_tables(live, names) - _partitioned(live)):
+        yield Question("table_dropped", *key, item=RefillItem(*key, key=live.primary_key(*key)))
+    live_tables = _tables(live)
+    columns = Columns(recorded, live, names, " ".join(each.sql for each in effects if isinstance(each, RanSql)))
+    for key in sorted(_tables(recorded) - _partitioned(recorded)):
+        now, rows = names.tables[key], recorded_rows.get(key, 0)
+        if now in live_tables:
+            yield from columns.questions(key, now, rows)
+        else:
+            item = RefillItem(*key, key=recorded.primary_key(*key), overwrite=names.dropped_table(key))
+            yield Question("table_emptied", *key, recorded=rows, item=item)
+    for schema, table, column in sorted(_not_null_again(live, effects)):
+        fails = f"the reverse adds {schema}.{table}.{column} NOT NULL without a default, and the table has {{}}"
+        yield Question("column_emptied", schema, table, column, fails=fails)
+
+
+def dropped(recorded: Catalog, live: Catalog, effects: Iterable[Effect]) -> frozenset[tuple[str, ...]]:
+    """The live tables, as (schema, table), and columns, as (schema, table, column), that unapplying drops."""
+    effects = tuple(effects)
+    live = live.without(made_by_no_migration(recorded, live, effects))
+    names = Lineage.following(recorded, effects)
+    live_tables = _tables(live)
+    columns = (
+        (*now, column)
+        for key, now in names.tables.items()
+        if now in live_tables
+        for column in dropped_columns(recorded, live, names, key, now)
+    )
+    return frozenset({*_dropped_tables(live, names), *columns})
 
 
 def made_before(recorded: Catalog, live: Catalog, effects: Iterable[Effect]) -> tuple[str, ...]:
@@ -70,35 +76,27 @@ def made_before(recorded: Catalog, live: Catalog, effects: Iterable[Effect]) -> 
     return tuple(found)
 
 
+def _dropped_tables(live: Catalog, names: Lineage) -> set[TableKey]:
+    return _tables(live) - set(names.tables.values())
+
+
+def _not_null_again(live: Catalog, effects: tuple[Effect, ...]) -> Iterator[tuple[str, str, str]]:
+    """Columns, by their tables' live names, whose reverse adds them where it cannot if there are rows."""
+    for position, effect in enumerate(effects):
+        if not isinstance(effect, DroppedColumn) or effect.comes_back:
+            continue
+        name: str | None = effect.table
+        for later in effects[position + 1 :]:
+            if isinstance(later, RenamedTable) and later.table == name:
+                name = later.to
+            elif isinstance(later, DroppedTable) and later.table == name:
+                name = None
+        yield from ((schema, table, effect.column) for schema, table in _tables(live) if table == name)
+
+
 def _tables(catalog: Catalog) -> set[TableKey]:
     return {(table.schema, table.name) for table in catalog.tables()}
 
 
-def _columns(
-    recorded: Catalog,
-    live: Catalog,
-    key: TableKey,
-    now: TableKey,
-    names: Lineage,
-    recorded_rows: Mapping[TableKey, int],
-) -> Iterator[Question]:
-    before, after = recorded.columns(*key), live.columns(*now)
-    renamed = {column: names.columns.get((*key, column), column) for column in before}
-    for column in after:
-        if column not in renamed.values() and not after[column].attributes.get("generated"):
-            default = names.defaults.get((now[1], column)) or _default(after[column])
-            now_type = str(after[column].attributes["type"])
-            yield Question("column_dropped", *now, column, default=default, type=now_type)
-    for column, live_name in renamed.items():
-        if live_name not in after:
-            yield Question("column_emptied", *key, column, recorded=recorded_rows.get(key, 0))
-            continue
-        was, is_now = (str(side.attributes["type"]) for side in (before[column], after[live_name]))
-        if not carries(is_now, was):
-            yield Question("type_narrowed", *now, live_name, type=is_now, fits=was)
-
-
-def _default(column: CatalogObject) -> str | None:
-    default = column.attributes.get("default")
-    # To ask a sequence for its next value would change it.
-    return None if default is None or "nextval(" in str(default) else str(default)
+def _partitioned(catalog: Catalog) -> set[TableKey]:
+    return {(table.schema, table.name) for table in catalog.tables() if table.partitioned}

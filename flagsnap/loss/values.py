@@ -39,6 +39,8 @@ class RefillItem:
         condition: SQL, the rows of the snapshot that are meant; empty for all.
         through: a type that the values were cast to in between. Only where the table's value is still what that cast
             made of the snapshot's does the snapshot's come back.
+        nulls: SQL of the value that NULLs were given in between. Only where the table's value is still that one do they
+            come back.
         overwrite: whether values that are neither NULL nor the column's default give way, and rows that are there
             already; false where nobody knows how they came there.
     """
@@ -50,6 +52,7 @@ class RefillItem:
     condition: str = ""
     through: str = ""
     overwrite: bool = True
+    nulls: str = ""
 
     @property
     def table_key(self) -> TableKey:
@@ -87,30 +90,35 @@ class Loss:
         """Whether somebody must agree: neither an archive nor the snapshot brings it back by itself."""
         return self.remedy in {"kept", "lost"} and self.rows != 0
 
+    @property
+    def could_be(self) -> Remedy:
+        """The best remedy there is, whether it is wanted or not."""
+        if self.item is None:
+            return self.remedy
+        return "refilled" if self.kind in _COME_BACK_EMPTY else "archived"
+
 
 @dataclass(frozen=True)
 class Question:
     """A possible loss whose rows have to be counted on the live database, or are `recorded` already.
 
     Attributes:
-        column: None for all rows of the table.
-        default: SQL of the value that is no loss, None for NULL.
-        type: the column's type in the live database.
-        fits: the recorded type, if the question is which values it cannot carry.
-        condition: SQL, the rows that are meant, where reverse SQL names them; None if it cannot be counted.
+        column: None for all of a row.
+        recorded: the number, where the snapshot knows it.
+        condition: SQL, the rows that are meant; empty for all, None if they cannot be counted.
         item: what would bring it back.
+        fails: why unapplying itself fails where there is such a row, with {} for their number; then it is no loss, but
+            the end of that route.
     """
 
     kind: Kind
     schema: str
     table: str
     column: str | None = None
-    default: str | None = None
-    type: str | None = None
-    fits: str | None = None
     recorded: int | None = None
     condition: str | None = ""
     item: RefillItem | None = None
+    fails: str = ""
 
     @property
     def object(self) -> str:
@@ -121,16 +129,16 @@ class Question:
         """The loss of unapplying, before anybody has thought of a remedy."""
         return Loss("unapply", self.kind, self.object, rows, "lost", estimated, detail, self.item)
 
+    def failure(self, rows: int | None) -> str:
+        """Why unapplying fails, where there are so many rows."""
+        return self.fails.replace("{}", "1 row" if rows == 1 else f"{rows:,} rows")
+
 
 def with_remedies(losses: Iterable[Loss], archive: ArchiveScope, *, refill: bool) -> Iterator[Loss]:
     """Say for each loss what brings it back: a refill from the snapshot, the archive, or nothing."""
     for loss in losses:
-        remedy: Remedy = loss.remedy
-        if loss.item and loss.kind in _COME_BACK_EMPTY:
-            remedy = "refilled" if refill else "lost"
-        elif loss.item:
-            remedy = "archived" if archive != "none" else "lost"
-        yield replace(loss, remedy=remedy)
+        unwanted = (loss.could_be == "refilled" and not refill) or (loss.could_be == "archived" and archive == "none")
+        yield replace(loss, remedy="lost" if unwanted else loss.could_be)
 
 
 def items_with(losses: Iterable[Loss], remedy: Remedy) -> tuple[RefillItem, ...]:

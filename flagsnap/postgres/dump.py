@@ -1,13 +1,15 @@
 """pg_dump and pg_restore: their arguments, and what they say while they work."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flagsnap.errors import ChildFailed
+from flagsnap.loss.values import TableKey
 from flagsnap.postgres.clients import Clients
 from flagsnap.postgres.connection import Address
+from flagsnap.postgres.introspect.scope import OWED_TABLE
 from flagsnap.process import Command, run
 
 TOC = "toc.dat"
@@ -31,11 +33,20 @@ def compression_for(clients: Clients) -> str:
 
 
 def dump_command(
-    clients: Clients, address: Address, folder: Path, *, jobs: int, snapshot: str, compression: str, lock_timeout: float
+    clients: Clients,
+    address: Address,
+    folder: Path,
+    *,
+    jobs: int,
+    snapshot: str,
+    compression: str,
+    lock_timeout: float,
+    only: Collection[TableKey] | None = None,
 ) -> Command:
     """The pg_dump that writes a directory dump of `snapshot` into `folder`, which must not exist.
 
-    It waits for the lock of each table at most `lock_timeout` seconds; 0 means without end.
+    It waits for the lock of each table at most `lock_timeout` seconds; 0 means without end. `only` these tables are
+    dumped, each of which must be there; None for the whole database.
     """
     # Before 16 pg_dump knows a gzip level only, as a number.
     value = compression if clients.major >= 16 else compression.removeprefix("gzip:")
@@ -49,7 +60,7 @@ def dump_command(
             f"--compress={value}",
             # flagsnap syncs each file as it finishes, while the others are still being written.
             "--no-sync",
-            "--exclude-schema=flagsnap_retired_*",
+            *_scope(only),
             *((f"--lock-wait-timeout={int(lock_timeout * 1000)}",) if lock_timeout else ()),
             "--no-password",
             "--verbose",
@@ -57,6 +68,17 @@ def dump_command(
         ),
         env=address.environment(),
     )
+
+
+def _scope(only: Collection[TableKey] | None) -> Iterator[str]:
+    """What to dump; in a pattern, whatever is quoted stands for itself (psql, "Patterns")."""
+    if only is None:
+        yield "--exclude-schema=flagsnap_retired_*"
+        yield f"--exclude-table=*.{OWED_TABLE}"
+        return
+    yield "--strict-names"
+    for names in sorted(only):
+        yield "--table=" + ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def finished_item(line: str) -> FinishedItem | None:
@@ -87,6 +109,12 @@ def restore_command(
 def script_command(clients: Clients, folder: Path, toc_list: Path) -> Command:
     """The pg_restore that prints a directory dump as SQL for psql."""
     return Command((clients.path("pg_restore"), f"--use-list={toc_list}", "--file=-", str(folder)), env={"LC_ALL": "C"})
+
+
+def data_command(clients: Clients, folder: Path, toc_list: Path) -> Command:
+    """The pg_restore that prints the rows of some tables, or the values of sequences, as SQL."""
+    argv = (clients.path("pg_restore"), "--data-only", f"--use-list={toc_list}", "--file=-", str(folder))
+    return Command(argv, env={"LC_ALL": "C"})
 
 
 def psql_command(clients: Clients, address: Address) -> Command:
@@ -152,3 +180,18 @@ def entry_description(entry: str) -> str:
     """A line of the table of contents without its numbers: "TABLE public features_feature owner"."""
     # "215; 1259 16386 TABLE public features_feature flagsmith"
     return entry.split("; ", 1)[-1].split(" ", 2)[-1]
+
+
+def dump_id(entry: str) -> int:
+    """The number of a line of the table of contents, which is also the name of its file."""
+    return int(entry.split(";", 1)[0])
+
+
+def entries_of(entries: Sequence[str], kind: str, schema: str, name: str) -> list[str]:
+    """The lines of the table of contents that may be of that object.
+
+    pg_restore prints names as they are, so that nobody can tell where a name with a space ends and the owner's begins;
+    a line break it prints as a space.
+    """
+    start = f"{kind} {schema} {name} ".replace("\n", " ")
+    return [entry for entry in entries if entry_description(entry).startswith(start)]

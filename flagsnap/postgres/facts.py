@@ -1,16 +1,18 @@
 """What is read of a database beside its catalog: one question, one function, one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from psycopg import errors as pg_errors
 from psycopg import sql
 
 from flagsnap.catalog import Catalog
+from flagsnap.loss.values import TableKey
 from flagsnap.migrations import AppliedMigration
 from flagsnap.postgres.connection import Connection, lift_time_limits
 from flagsnap.postgres.introspect import read_catalog
-from flagsnap.snapshot import DatabaseProperties, Grant, RoleSetting, TableRows
+from flagsnap.postgres.introspect.scope import OWED_TABLE
+from flagsnap.snapshot import DatabaseProperties, Grant, RoleSetting, Statistics, TableRows
 
 OWN_SCHEMAS = "flagsnap\\_retired\\_%"
 """LIKE pattern of the schemas in which an in-place restore keeps the old objects; they are no part of the schema."""
@@ -146,6 +148,15 @@ def read_write_counters(connection: Connection) -> dict[tuple[str, str], tuple[i
     return {(schema, table): (inserted, updated, deleted) for schema, table, inserted, updated, deleted in rows}
 
 
+def read_statistics(connection: Connection) -> Statistics:
+    """Since when, and for how many commits, PostgreSQL counts what is done in this database."""
+    row = connection.execute(
+        "SELECT stats_reset, xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    ).fetchone()
+    reset_at, commits = row or (None, 0)
+    return Statistics(reset_at=reset_at, commits=int(commits))
+
+
 def read_row_tables(connection: Connection) -> dict[tuple[str, str], int]:
     """The tables that hold rows of their own and that pg_dump dumps, with their size on disk in bytes.
 
@@ -156,14 +167,33 @@ def read_row_tables(connection: Connection) -> dict[tuple[str, str], int]:
         SELECT n.nspname, c.relname, pg_table_size(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence <> 't'
-          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE %s
+          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE %s AND c.relname <> %s
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                           AND d.deptype = 'e')
         ORDER BY pg_table_size(c.oid) DESC, 1, 2
         """,
-        (OWN_SCHEMAS,),
+        (OWN_SCHEMAS, OWED_TABLE),
     ).fetchall()
     return {(schema, table): int(size) for schema, table, size in rows}
+
+
+def with_heirs(connection: Connection, tables: Collection[TableKey]) -> set[TableKey]:
+    """Tables and all that have inherited from them, such as their partitions; what is not there is left out."""
+    rows = connection.execute(
+        """
+        WITH RECURSIVE wanted (oid) AS (
+            SELECT c.oid FROM unnest(%s::text[], %s::text[]) AS t (schema, name)
+            JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
+            WHERE c.relkind IN ('r', 'p')
+            UNION
+            SELECT i.inhrelid FROM pg_inherits i JOIN wanted ON i.inhparent = wanted.oid
+        )
+        SELECT n.nspname, c.relname
+        FROM wanted JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+        """,
+        ([schema for schema, _ in tables], [table for _, table in tables]),
+    ).fetchall()
+    return {(schema, table) for schema, table in rows}
 
 
 def read_properties(connection: Connection) -> DatabaseProperties:

@@ -1,10 +1,12 @@
 """Results as JSON: what every command prints under `--json`, one object, beside `schema`, `command` and `ok`."""
 
 import json
+from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
 from flagsnap.errors import DifferencesFound, FlagsnapError
+from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
 from flagsnap.results import (
@@ -12,6 +14,8 @@ from flagsnap.results import (
     CopyResult,
     Listing,
     PlanShown,
+    Refilled,
+    RefillResult,
     RollbackResult,
     SnapshotShown,
     UndoResult,
@@ -83,14 +87,20 @@ def _(result: RollbackResult) -> dict[str, Any]:
     return {
         "plan": plan_content(result.plan),
         "route": result.plan.route,
-        "archive": None,
-        "refilled": [],
+        "archive": result.archive,
+        "refilled": _refilled(result.refilled),
+        "leftovers": [asdict(each) for each in result.leftovers],
         "retired_database": result.retired_database,
         "retired_schema": result.retired_schema,
         "verified": result.verified,
         "differences": [],
         "seconds": result.seconds,
     }
+
+
+@content_of.register
+def _(result: RefillResult) -> dict[str, Any]:
+    return {"deploy_id": result.deploy_id, "refilled": _refilled(result.refilled), "seconds": result.seconds}
 
 
 @content_of.register
@@ -133,17 +143,38 @@ def plan_content(plan: Plan) -> dict[str, Any]:
                 "object": loss.object,
                 "rows": loss.rows,
                 "remedy": loss.remedy,
+                "estimated": loss.estimated,
+                "detail": loss.detail,
             }
             for loss in plan.losses
         ],
+        "archive": plan.archive,
+        "to_archive": _items(plan.to_archive),
+        "to_refill": _items(plan.to_refill),
         "steps": [
             {"segment": number, "atomic": step.atomic, "migrations": _migrations(step.migrations)}
             for number, step in enumerate(plan.steps, 1)
         ],
         "closed": [{"route": each.route, "reason": each.reason, "hint": each.hint} for each in plan.closed],
-        "kept": [f"{schema}.{table}" for schema, table in plan.kept],
+        "kept": [{"kind": each.kind, "object": each.path} for each in plan.kept],
         "refused": plan.refused,
     }
+
+
+def _items(items: tuple[RefillItem, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "object": item.object,
+            "table": f"{item.schema}.{item.table}",
+            "columns": list(item.columns),
+            "key": list(item.key),
+        }
+        for item in items
+    ]
+
+
+def _refilled(refilled: tuple[Refilled, ...]) -> list[dict[str, Any]]:
+    return [asdict(each) for each in refilled]
 
 
 def _migrations(migrations: tuple[Migration, ...]) -> list[dict[str, str]]:

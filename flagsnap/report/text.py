@@ -1,37 +1,28 @@
 """Results as text for people: the verdict first, then what it rests on. Plain where colours are not wanted."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from flagsnap.loss.values import Loss
 from flagsnap.migrations import Migration
-from flagsnap.plan import Plan
+from flagsnap.report.pieces import moment, number, size, some, spare_first, table
+from flagsnap.report.plan import kept, plan_text
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
+    Leftover,
     Listing,
     PlanShown,
+    Refilled,
+    RefillResult,
     RollbackResult,
     SnapshotShown,
     UndoResult,
     Verified,
 )
-
-_SHOWN = 12
-_KINDS = {
-    "table_dropped": "rows of a table that goes",
-    "table_emptied": "comes back empty",
-    "column_dropped": "values of a column that goes",
-    "column_emptied": "comes back empty",
-    "type_narrowed": "values that the recorded type cannot carry",
-    "reverse_does_nothing": "its reverse does nothing: what it changed stays",
-    "written_since": "written since the capture",
-}
+from flagsnap.snapshot import Archive
 
 
 @singledispatch
@@ -45,8 +36,9 @@ def _(result: CaptureResult) -> list[RenderableType]:
     manifest, dump = result.manifest, result.manifest.database.dump
     verb = "kept the snapshot of" if result.reused else "captured"
     state = "the recorded state is the live one still" if result.reused else f"in {dump.seconds:.1f} s"
+    migrations = number(len(manifest.database.migrations), "migration")
     return [
-        Text(f"{verb} {manifest.deploy_id}: {_state(manifest.database.migrations)}, {size(dump.bytes)}, {state}"),
+        Text(f"{verb} {manifest.deploy_id}: {migrations}, {size(dump.bytes)}, {state}"),
         Text(f"  {result.location}"),
         Text(f"  to come back: flagsnap rollback --to {manifest.deploy_id}", style="dim"),
     ]
@@ -56,26 +48,28 @@ def _(result: CaptureResult) -> list[RenderableType]:
 def _(result: Listing) -> list[RenderableType]:
     if not result.summaries and not result.damaged:
         return [Text("no snapshots")]
-    table = _table("deploy id", "captured", "size", "migrations", "labels", right=(2, 3))
+    made = table("deploy id", "captured", "size", "migrations", "labels", right=(2, 3))
     for each in result.summaries:
-        labels = " ".join(f"{name}={value}" for name, value in each.labels.items())
-        table.add_row(each.deploy_id, moment(each.captured_at), size(each.bytes), f"{each.migrations}", labels)
-    return [table, *(Text(f"damaged: {reason}", style="red") for _, reason in result.damaged)]
+        labels = [f"{name}={value}" for name, value in each.labels.items()]
+        said = " ".join([*([f"archive of {each.archive_of}"] if each.archive_of else []), *labels])
+        made.add_row(each.deploy_id, moment(each.captured_at), size(each.bytes), f"{each.migrations}", said)
+    return [made, *(Text(f"damaged: {reason}", style="red") for _, reason in result.damaged)]
 
 
 @render.register
 def _(result: SnapshotShown) -> list[RenderableType]:
     manifest, recorded = result.manifest, result.manifest.database
     dump = recorded.dump
-    table = _table("", "")
-    table.show_header = False
+    made = table("", "")
+    made.show_header = False
     rows = {
         "deploy id": manifest.deploy_id,
+        "archive of": _archived(manifest.archive) if manifest.archive else "",
         "captured": moment(manifest.captured_at),
         "labels": " ".join(f"{name}={value}" for name, value in manifest.labels.items()),
         "database": f"{recorded.name}, {size(recorded.bytes)}, PostgreSQL {recorded.server_major}",
         "migrations": f"{len(recorded.migrations)}, the last {_last(recorded.applied_set)}",
-        "tables": f"{len(recorded.tables)} with {sum(table.rows for table in recorded.tables):,} rows",
+        "tables": f"{len(recorded.tables)} with {sum(each.rows for each in recorded.tables):,} rows",
         "fingerprint": recorded.fingerprint,
         "dump": f"{size(dump.bytes)} in {len(dump.files)} files, {dump.compression}, {dump.seconds:.1f} s",
         "pg_dump": dump.tool_version,
@@ -84,32 +78,46 @@ def _(result: SnapshotShown) -> list[RenderableType]:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, value)
-    return [table]
+            made.add_row(name, value)
+    return [made]
 
 
 @render.register
 def _(result: PlanShown) -> list[RenderableType]:
-    return list(_plan(result.plan))
+    return list(plan_text(result.plan))
 
 
 @render.register
 def _(result: RollbackResult) -> list[RenderableType]:
     plan = result.plan
     done = {
-        None: "nothing had to be done",
-        "unapply": f"unapplied {_number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
+        None: "nothing had to be unapplied",
+        "unapply": f"unapplied {number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
         "restore": "restored the snapshot",
     }[plan.route]
     lines: list[RenderableType] = [
         Text(f"back to the state before deploy {plan.to}: {done} in {result.seconds:.1f} s", style="bold"),
         Text("proven: the applied migrations and the schema equal what was recorded", style="green"),
+        *_refilled(result.refilled, plan.to),
     ]
+    if result.archive:
+        lines.append(Text(f"archived what went, as {result.archive}; after the next deploy bring it back with"))
+        lines.append(Text(f"  flagsnap refill --from {result.archive}"))
+    lines += _leftovers(result.leftovers)
     if plan.kept:
-        lines.append(Text(f"besides it there are tables that no migration made: {_tables(plan)}"))
-    if kept := result.retired_database or result.retired_schema:
-        lines.append(Text(f"what was live before is kept as {kept}; flagsnap undo brings it back"))
+        lines.append(Text(f"besides it there is what no migration made: {kept(plan)}"))
+    if retired := result.retired_database or result.retired_schema:
+        lines.append(Text(f"what was live before is kept as {retired}; flagsnap undo brings it back"))
     return lines
+
+
+@render.register
+def _(result: RefillResult) -> list[RenderableType]:
+    if not result.refilled:
+        return [Text(f"nothing to refill from {result.deploy_id}", style="bold")]
+    rows = number(sum(each.rows for each in result.refilled), "row")
+    verdict = Text(f"refilled {rows} from {result.deploy_id} in {result.seconds:.1f} s", style="bold")
+    return [verdict, *_refilled(result.refilled, result.deploy_id)[1:]]
 
 
 @render.register
@@ -137,79 +145,29 @@ def print_result(console: Console, result: object) -> None:
         console.print(piece, soft_wrap=isinstance(piece, Text))
 
 
-def size(number: int) -> str:
-    """Bytes for people, in decimal units."""
-    value, units = float(number), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+def _refilled(refilled: Sequence[Refilled], source: str) -> list[RenderableType]:
+    """A sentence, then what was done with each table."""
+    if not refilled:
+        return []
+    made = table("object", "rows", "replaced", "skipped", "", right=(1, 2, 3))
+    for each in refilled:
+        detail = each.detail or ("" if each.rows or each.skipped else "all was there already")
+        made.add_row(each.object, f"{each.rows:,}", f"{each.replaced:,}", f"{each.skipped:,}", detail)
+    spare_first(made)
+    rows = number(sum(each.rows for each in refilled), "row")
+    return [Text(f"refilled {rows} from {source}:", style="green"), made]
 
 
-def moment(when: datetime) -> str:
-    """A time, always in UTC."""
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _plan(plan: Plan) -> Iterator[RenderableType]:
-    yield Text(f"back to the state before deploy {plan.to}, captured {moment(plan.captured_at)}", style="bold")
-    yield Text(_verdict(plan))
-    if plan.refused:
-        yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
-    for each in plan.closed:
-        yield Text(f"{each.route} is closed: {each.reason}")
-    for route in dict.fromkeys((plan.route, "unapply", "restore")):
-        losses = [loss for loss in plan.losses if loss.route == route]
-        if losses:
-            yield Text(f"\n{route} would cost", style="bold" if route == plan.route else "")
-            yield _losses(losses)
-        elif route and route == plan.route:
-            yield Text(f"\n{route} loses nothing")
-    if plan.steps:
-        yield Text("\nsteps, newest first", style="bold")
-        yield _steps(plan)
-    if plan.kept:
-        yield Text(f"made by no migration, and left as they are: {_tables(plan)}")
-    if plan.bookkeeping and plan.route == "unapply":
-        yield Text(f"bookkeeping rows set right: {', '.join(map(str, plan.bookkeeping))}")
-
-
-def _verdict(plan: Plan) -> str:
-    if plan.route is None:
-        return "nothing to do: the migrations and the schema are the recorded ones"
-    counted = [_number(len(plan.extra), "extra migration")]
-    if plan.missing:
-        counted.append(f"{len(plan.missing)} missing")
-    if plan.route == "unapply":
-        unapplied = sum(len(step.migrations) for step in plan.steps)
-        return f"by unapplying {_number(unapplied, 'migration')} in {_number(len(plan.steps), 'segment')}"
-    if plan.live_is_gone:
-        return "by restoring the snapshot: the live database does not exist"
-    return f"by restoring the snapshot beside the live database, and swapping the two; {', '.join(counted)}"
-
-
-def _losses(losses: list[Loss]) -> Table:
-    table = _table("object", "rows", "what", "remedy", right=(1,))
-    for loss in losses[:_SHOWN]:
-        rows = "?" if loss.rows is None else f"{loss.rows:,}"
-        table.add_row(loss.object, rows, _KINDS[loss.kind], loss.remedy)
-    if hidden := losses[_SHOWN:]:
-        known = sum(loss.rows or 0 for loss in hidden)
-        table.add_row(f"and {len(hidden)} more", f"{known:,}", "", "")
-    return table
-
-
-def _steps(plan: Plan) -> Table:
-    table = _table("segment", "migrations", "", right=(0,))
-    for number, step in enumerate(plan.steps, 1):
-        names = ", ".join(map(str, step.migrations[:_SHOWN]))
-        more = len(step.migrations) - _SHOWN
-        table.add_row(
-            str(number),
-            names + (f" and {more} more" if more > 0 else ""),
-            "one transaction" if step.atomic else "no transaction",
-        )
-    return table
+def _leftovers(leftovers: Sequence[Leftover]) -> list[RenderableType]:
+    if not leftovers:
+        return []
+    rows, removed = (sum(counted) for counted in zip(*((each.rows, each.removed) for each in leftovers), strict=True))
+    made = table("table", "rows", "removed", right=(1, 2))
+    for each in leftovers:
+        made.add_row(each.table, f"{each.rows:,}", f"{each.removed:,}")
+    said = f"{number(rows, 'row')} of the deploy stayed behind"
+    said += f", of which {removed:,} were removed" if removed else "; --tidy removes those that nothing refers to"
+    return [Text(f"{said}:"), made]
 
 
 def _checks(result: Verified) -> Iterator[RenderableType]:
@@ -221,23 +179,9 @@ def _checks(result: Verified) -> Iterator[RenderableType]:
             yield from (Text(f"        {detail}", overflow="fold") for detail in check.details)
 
 
-def _tables(plan: Plan) -> str:
-    return ", ".join(f"{schema}.{table}" for schema, table in plan.kept)
-
-
-def _table(*headers: str, right: Iterable[int] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for number, header in enumerate(headers):
-        table.add_column(header, justify="right" if number in right else "left", overflow="fold")
-    return table
-
-
-def _state(migrations: tuple[object, ...]) -> str:
-    return _number(len(migrations), "migration")
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+def _archived(archive: Archive) -> str:
+    what = "the whole database" if archive.whole else some(item.object for item in archive.items)
+    return f"{archive.rollback_to}: {what}"
 
 
 def _last(applied: tuple[Migration, ...]) -> str:

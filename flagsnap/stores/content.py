@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from flagsnap.stores.scratch import scratch_folder, scratch_place
 _FETCHED_AT_ONCE = 8  # each waits for the network, not for a processor
 _READINGS = 3  # a network may alter what a store has whole
 _DUMPS = "dumps/"
+Work = Callable[[DumpFile, Callable[[int], None]], str | None]
 _ROOM = "free space there, or set TMPDIR to a folder with more"
 
 
@@ -41,33 +42,40 @@ class Content:
                 return f"{file.path} is missing" if size is None else f"{file.path} has {size} bytes, not {file.bytes}"
             return self._read(file, None, advance)
 
-        return (*self._each("hash files", check), *extra)
+        return (*self._each("hash files", self.manifest.files, check), *extra)
 
     @contextmanager
-    def on_disk(self) -> Iterator[Path]:
+    def on_disk(self, only: Collection[str] | None = None) -> Iterator[Path]:
         """The snapshot's folder on this machine, each file with its recorded hash; SnapshotDamaged otherwise.
 
         Where the store is elsewhere, the files are fetched into scratch space; StoreFailed if there is too little.
+        `only` names the paths of those that are wanted; others are not looked at.
         """
+        files = tuple(file for file in self.manifest.files if only is None or file.path in only)
         if folder := self.store.folder(self.manifest.deploy_id):
-            _require_none(self.check())
+            _require_none(self.check() if only is None else self._hashed(files))
             yield folder
             return
-        self._require_room()
+        self._require_room(files)
         with scratch_folder() as folder:
-            self._fetch_into(folder)
+            self._fetch_into(folder, files)
             yield folder
 
-    def _fetch_into(self, folder: Path) -> None:
-        for file in self.manifest.files:
+    def _hashed(self, files: Sequence[DumpFile]) -> tuple[str, ...]:
+        return self._each("hash files", files, lambda file, advance: self._read(file, None, advance))
+
+    def _fetch_into(self, folder: Path, files: Sequence[DumpFile]) -> None:
+        for file in files:
             (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            _require_none(self._each("download", lambda file, advance: self._read(file, folder / file.path, advance)))
+            _require_none(
+                self._each("download", files, lambda file, advance: self._read(file, folder / file.path, advance))
+            )
         except OSError as error:
             raise StoreFailed(f"cannot write to {scratch_place()}: {(error.strerror or '').lower()}", _ROOM) from error
 
-    def _require_room(self) -> None:
-        needed = sum(file.bytes for file in self.manifest.files)
+    def _require_room(self, files: Sequence[DumpFile]) -> None:
+        needed = sum(file.bytes for file in files)
         free = disk_usage(scratch_place()).free
         if needed > free:
             raise StoreFailed(
@@ -76,10 +84,9 @@ class Content:
                 _ROOM,
             )
 
-    def _each(self, title: str, work: Callable[[DumpFile, Callable[[int], None]], str | None]) -> tuple[str, ...]:
-        """Do it for all files, the largest first; gives back the problems, in the order of the files."""
+    def _each(self, title: str, files: Sequence[DumpFile], work: Work) -> tuple[str, ...]:
+        """Do it for all these files, the largest first; gives back the problems, in the order of the files."""
         stopped = threading.Event()
-        files = sorted(self.manifest.files, key=lambda file: -file.bytes)
         total = sum(file.bytes for file in files)
         with self.progress.task(title, total, "bytes") as task, ThreadPoolExecutor(self._at_once) as pool:
 
@@ -88,9 +95,10 @@ class Content:
                     raise Interrupted("stopped")
                 task.advance(amount)
 
-            futures = {file.path: pool.submit(work, file, advance) for file in files}
+            largest_first = sorted(files, key=lambda file: -file.bytes)
+            futures = {file.path: pool.submit(work, file, advance) for file in largest_first}
             try:
-                return tuple(found for file in self.manifest.files if (found := futures[file.path].result()))
+                return tuple(found for file in files if (found := futures[file.path].result()))
             except BaseException:
                 stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
 """The snapshots of a store: found by deploy id or by their order, manifests read and checked."""
 
-from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
+from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
 from flagsnap.progress import Progress
 from flagsnap.results import Listing
 from flagsnap.snapshot import (
@@ -11,6 +11,7 @@ from flagsnap.snapshot import (
     check_deploy_id,
     newest_first,
     read_manifest,
+    require_whole,
 )
 from flagsnap.stores.base import Store
 from flagsnap.stores.content import Content
@@ -23,7 +24,7 @@ class Snapshots:
         self.store = store
 
     def get(self, deploy_id: str) -> Manifest:
-        """The manifest of a deploy id, or of `latest`. SnapshotMissing, or SnapshotDamaged."""
+        """The manifest of a deploy id, or of `latest`, the newest capture. SnapshotMissing, or SnapshotDamaged."""
         if deploy_id == LATEST:
             return self._latest()
         check_deploy_id(deploy_id)
@@ -39,10 +40,16 @@ class Snapshots:
         except SnapshotMissing:
             return None
 
+    def to_restore(self, deploy_id: str) -> Manifest:
+        """The same as `get`; UsageError if it is an archive that has only some tables."""
+        return require_whole(self.get(deploy_id))
+
     def after(self, deploy_id: str) -> Manifest:
-        """The first snapshot captured after that one: it recorded the state that the deploy ran with."""
+        """The first capture after that one: it recorded the state that the deploy ran with."""
         this = self.get(deploy_id)
-        later = [each for each in self._all() if each.captured_at > this.captured_at]
+        if this.archive:
+            raise UsageError(f"{deploy_id} is an archive, no deploy", "name a deploy id (`flagsnap list` shows them)")
+        later = [each for each in self._captures() if each.captured_at > this.captured_at]
         if not later:
             raise SnapshotMissing(
                 f"no snapshot was captured after {deploy_id}, so nothing recorded the state it ran with",
@@ -69,17 +76,20 @@ class Snapshots:
         return read_manifest(b"".join(self.store.read(deploy_id, MANIFEST)), deploy_id)
 
     def _latest(self) -> Manifest:
-        summaries = self._all()
+        summaries = self._captures()
         if not summaries:
             raise SnapshotMissing(f"there is no snapshot in {self.store.url}", "`flagsnap capture` makes one")
         return self.get(summaries[0].deploy_id)
 
-    def _all(self) -> tuple[Summary, ...]:
-        """Newest first; SnapshotDamaged if one cannot be read, since nobody knows its place in the order."""
+    def _captures(self) -> tuple[Summary, ...]:
+        """What was captured, without archives, newest first.
+
+        SnapshotDamaged if one cannot be read, since nobody knows its place in the order.
+        """
         listing = self.list()
         if listing.damaged:
             raise SnapshotDamaged(
                 f"the order of the snapshots is not known: {listing.damaged[0][1]}",
                 "name a deploy id (`flagsnap list` shows them), or take the damaged one out of the store",
             )
-        return listing.summaries
+        return tuple(summary for summary in listing.summaries if summary.archive_of is None)

@@ -17,12 +17,37 @@ KEYS = {
     "list": {"snapshots"},
     "show": {"manifest"},
     "plan": {"plan"},
-    "rollback": {"plan", "route", "archive", "refilled", "retired_database", "verified", "differences", "seconds"},
+    "rollback": {
+        "plan",
+        "route",
+        "archive",
+        "refilled",
+        "leftovers",
+        "retired_database",
+        "verified",
+        "differences",
+        "seconds",
+    },
+    "refill": {"deploy_id", "refilled", "seconds"},
     "restore": {"database", "seconds", "verified"},
     "undo": {"database", "retired_database"},
     "verify": {"checks"},
 }
-PLAN_KEYS = {"to", "captured_at", "route", "extra", "missing", "bookkeeping", "losses", "steps", "refused"}
+PLAN_KEYS = {
+    "to",
+    "captured_at",
+    "route",
+    "extra",
+    "missing",
+    "bookkeeping",
+    "losses",
+    "archive",
+    "to_archive",
+    "to_refill",
+    "steps",
+    "refused",
+}
+LOSS_KEYS = {"route", "kind", "object", "rows", "remedy", "estimated", "detail"}
 
 
 def only_object(ended: Ended, command: str, *, ok: bool) -> dict[str, Any]:
@@ -49,14 +74,22 @@ def test_every_command_tells_its_result_as_one_object(flagsnap: Flagsnap, databa
     run("rollback", "--to", "v2", "--on-loss", "accept")
     run("verify", "--expect", "v2")
     run("undo")
-
+    run("refill", "--to", "v2")
     assert set(found) == set(COMMANDS) - {"demo"}
     for command, keys in KEYS.items():
         assert keys <= set(found[command]), command
     assert set(found["capture"]["dump"]) == {"bytes", "files", "seconds", "compression"}
-    assert set(found["list"]["snapshots"][0]) == {"deploy_id", "captured_at", "bytes", "migrations", "labels"}
+    assert set(found["list"]["snapshots"][0]) == {
+        "deploy_id",
+        "captured_at",
+        "bytes",
+        "migrations",
+        "labels",
+        "archive_of",
+    }
     for command in ("plan", "rollback"):
         assert set(found[command]["plan"]) >= PLAN_KEYS
+        assert all(set(loss) == LOSS_KEYS for loss in found[command]["plan"]["losses"])
     assert found["plan"]["plan"]["extra"] == [{"app": "features", "name": "0003_x"}]
     assert found["plan"]["plan"]["route"] == found["rollback"]["route"] == "restore"
     assert found["rollback"]["verified"] is True

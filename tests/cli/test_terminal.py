@@ -8,6 +8,8 @@ import pytest
 from tests.cli.terminals import on_a_terminal
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
+from tests.fix_deploys import Deploys
+from tests.fix_projects import TEXT, Project, add_field, create_model, migration
 from tests.integration.captures import SCHEMA
 
 ESCAPE = "\x1b"
@@ -93,7 +95,7 @@ def test_a_yes_goes_ahead(deployed: Flagsnap, database: Database) -> None:
 
 def test_a_loss_is_asked_about_first(deployed: Flagsnap, database: Database) -> None:
     database.execute("INSERT INTO project (name) VALUES ('written since')")
-    question = "restore loses what the table shows"
+    question = "restore loses public.project (1 row): accept or no? [no]"
     for answer in ("no\n", "\n", "yes\n"):
         ended = on_a_terminal(deployed, "rollback", "--to", "v2", answers={question: answer})
         assert ended.code == 130, answer
@@ -102,6 +104,41 @@ def test_a_loss_is_asked_about_first(deployed: Flagsnap, database: Database) -> 
     ended = on_a_terminal(deployed, "rollback", "--to", "v2", answers={question: "accept\n"})
     assert ended.code == 0, ended.err
     deployed.within("verify", "--expect", "v2")
+
+
+@pytest.fixture
+def coloured(deploys: Deploys, project: Project) -> Deploys:
+    """A project whose deploy has added a column, in which somebody has written since."""
+    project.app("flags", {"0001_initial": migration(create_model("Flag", name=TEXT))})
+    deploys.capture()
+    project.migration("flags", "0002_colour", add_field("Flag", "colour"), dependencies=[("flags", "0001_initial")])
+    deploys.deploy()
+    deploys.database.execute("INSERT INTO flags_flag (name, colour) VALUES ('a', 'red'), ('b', 'blue'), ('c', '')")
+    return deploys
+
+
+def test_the_question_shows_both_prices(coloured: Deploys) -> None:
+    question = (
+        "unapply loses public.flags_flag.colour (2 rows), restore loses public.flags_flag (3 rows): "
+        "accept, restore or no? [no]"
+    )
+    with coloured.untouched():
+        ended = on_a_terminal(
+            coloured.flagsnap, "rollback", "--to", "v2", "--archive", "none", answers={question: "no\n"}
+        )
+    assert ended.code == 130
+    ended = on_a_terminal(
+        coloured.flagsnap, "rollback", "--to", "v2", "--archive", "none", answers={question: "restore\n"}
+    )
+    assert ended.code == 0, ended.err
+    assert coloured.database.rows("SELECT count(*) FROM flags_flag") == [(0,)]
+
+
+def test_what_is_archived_is_no_question_of_its_own(coloured: Deploys) -> None:
+    ended = on_a_terminal(coloured.flagsnap, "rollback", "--to", "v2", answers={"go ahead? [y/N]": "y\n"})
+    assert ended.code == 0, ended.err
+    assert " loses " not in ended.err
+    assert coloured.database.rows("SELECT name FROM flags_flag ORDER BY 1") == [("a",), ("b",), ("c",)]
 
 
 def test_undo_is_asked_about(deployed: Flagsnap, database: Database) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -197,6 +197,15 @@ def _dump_of(process: Process) -> int | None:
 def _waits_for_a_lock(database: Database) -> bool:
     query = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'gate'::regclass"
     return bool(database.rows(query))
+
+
+def peak_memory(pid: int) -> int:
+    """The most memory that a process has had, in bytes; getrusage would count what pytest had when it forked."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def is_running(pid: int) -> bool:

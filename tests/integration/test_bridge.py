@@ -6,9 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from flagsnap.bridge.project import Description
+from flagsnap.bridge.project import Project as Bridge
+from flagsnap.loss.effects import (
+    AddedColumn,
+    CreatedTable,
+    DroppedColumn,
+    Effect,
+    Named,
+    RanCode,
+    RanSql,
+    RenamedColumn,
+    RenamedTable,
+)
+from flagsnap.migrations import Migration, Operation
 from tests.fix_databases import Database
 from tests.fix_deploys import Deploys
-from tests.fix_projects import TEXT, Node, Project, add_field, create_model, migration, run_sql
+from tests.fix_projects import NUMBER, TEXT, Node, Project, add_field, create_model, migration, remove_field, run_sql
 
 FIRST: Node = ("flags", "0001_initial")
 SECOND: Node = ("flags", "0002_colour")
@@ -165,3 +179,146 @@ def test_a_project_whose_migrations_do_not_fit_together(ready: Deploys, project:
     project.write()
     said = ready.refused(code=1)
     assert "NodeNotFoundError" in said.error
+
+
+def described(project: Project, *operations: str, fields: dict[str, str], imports: str = "") -> Description:
+    """What a project says of one migration with these operations, behind one that creates Flag and Tag."""
+    create = create_model("Tag", name=TEXT), create_model("Flag", name=TEXT, **fields)
+    project.app("flags", {"0001_initial": migration(*create)})
+    project.migration("flags", "0002_colour", *operations, dependencies=[FIRST], imports=imports)
+    project.write()
+    project.migrate()
+    return Bridge(project.manage_command, 60).describe([Migration(*FIRST)])
+
+
+def effects(project: Project, *operations: str, imports: str = "", **fields: str) -> tuple[Effect, ...]:
+    """The effects of one migration with these operations."""
+    return described(project, *operations, fields=fields, imports=imports).effects
+
+
+def test_what_the_way_back_of_operations_does(project: Project) -> None:
+    imports = """
+from django.db.migrations.operations.base import Operation
+
+def back(apps, schema_editor):
+    print("back")
+
+class OurSql(migrations.RunSQL):
+    def database_backwards(self, *arguments):
+        super().database_backwards(*arguments)
+
+class OurOwn(Operation):
+    def state_forwards(self, app_label, state):
+        pass
+    def database_forwards(self, *arguments):
+        pass
+    def database_backwards(self, *arguments):
+        pass
+"""
+    found = described(
+        project,
+        add_field("Flag", "colour"),
+        run_sql("SELECT 1", "DELETE FROM flags_tag; SELECT '100%'"),
+        """migrations.RunSQL("SELECT 1", ["SELECT 1 -- one", ("DELETE FROM flags_tag WHERE name = %s", ["it's"])])""",
+        "OurSql('SELECT 1', 'SELECT 2')",
+        "migrations.RunPython(back, back)",
+        "migrations.RunPython(back, migrations.RunPython.noop)",
+        "migrations.SeparateDatabaseAndState([OurOwn()])",
+        imports=imports,
+        fields={},
+    )
+    (node,) = (each for each in found.graph.nodes if each.migration == Migration(*SECOND))
+    bound = "SELECT 1 -- one\n;\nDELETE FROM flags_tag WHERE name = 'it''s'"
+    expected = [
+        ("AddField", False, "", False),
+        ("RunSQL", False, "DELETE FROM flags_tag; SELECT '100%'", False),
+        ("RunSQL", False, bound, False),
+        ("OurSql", False, "SELECT 2", False),
+        ("RunPython", False, "", True),
+        ("RunPython", True, "", False),
+        ("OurOwn", False, "", True),
+    ]
+    assert list(node.operations) == [
+        Operation(kind, reversible=True, reverse_does_nothing=nothing, reverse_sql=sql, runs_code=code)
+        for kind, nothing, sql, code in expected
+    ]
+
+
+def test_names_that_migrations_give(project: Project) -> None:
+    assert effects(
+        project,
+        "migrations.AddIndex('Flag', models.Index(fields=['size'], name='by_size'))",
+        "migrations.AddConstraint('Flag', models.CheckConstraint(condition=models.Q(size__gt=0), name='sane'))",
+        "migrations.RenameIndex('Flag', new_name='by_bulk', old_name='by_size')",
+        "HStoreExtension()",
+        "migrations.RemoveConstraint('Flag', 'sane')",
+        run_sql("CREATE TABLE a (id int); ALTER TABLE a RENAME TO b", "DROP TABLE b"),
+        imports="from django.contrib.postgres.operations import HStoreExtension",
+        size=NUMBER,
+    ) == (
+        Named("by_size"),
+        Named("sane"),
+        Named("by_bulk"),
+        Named("hstore"),
+        RanSql("CREATE TABLE a (id int); ALTER TABLE a RENAME TO b"),
+        CreatedTable("a"),
+        RenamedTable("a", "b"),
+    )
+
+
+def test_a_column_whose_name_an_altered_field_changes(project: Project) -> None:
+    assert effects(
+        project,
+        "migrations.AlterField('Flag', 'size', models.BigIntegerField(db_column='bulk'))",
+        "migrations.AlterField('Flag', 'tag', models.ForeignKey('flags.Tag', models.CASCADE))",
+        "migrations.AlterField('Flag', 'name', models.TextField())",
+        size=NUMBER,
+        tag="models.BigIntegerField()",
+    ) == (RenamedColumn("flags_flag", "size", "bulk"), RenamedColumn("flags_flag", "tag", "tag_id"))
+
+
+def test_columns_that_cannot_be_added_to_a_table_with_rows(project: Project) -> None:
+    fields = {
+        "plain": ("models.IntegerField()", False),
+        "key": ("models.ForeignKey('flags.Tag', models.CASCADE)", False),
+        "null": ("models.IntegerField(null=True)", True),
+        "default": (NUMBER, True),
+        "db_default": ("models.IntegerField(db_default=3)", True),
+        "blank": ("models.CharField(max_length=9, blank=True)", True),
+        "auto_now": ("models.DateTimeField(auto_now=True)", True),
+        "computed": (
+            "models.GeneratedField(expression=models.F('null'), output_field=models.IntegerField(), db_persist=True)",
+            True,
+        ),
+    }
+    found = effects(
+        project,
+        *(remove_field("Flag", name) for name in reversed(fields)),
+        **{name: source for name, (source, _) in fields.items()},
+    )
+    columns = {"key": "key_id"}
+    assert found == tuple(
+        DroppedColumn("flags_flag", columns.get(name, name), comes_back)
+        for name, (_, comes_back) in reversed(fields.items())
+    )
+
+
+def test_the_text_of_code(project: Project) -> None:
+    """Of the migration, and of the module where its function is from; not where code does nothing."""
+    project.app("helpers", models="def work(apps, schema_editor):\n    MADE = 'by_helper'\n    print(MADE)\n")
+    found = effects(
+        project,
+        add_field("Flag", "colour"),
+        "migrations.RunPython(work, migrations.RunPython.noop)",
+        imports="from helpers.models import work\n# by_migration\n",
+    )
+    added, *codes = found
+    assert added == AddedColumn("flags_flag", "colour", "''")
+    texts = [each.text for each in codes if isinstance(each, RanCode)]
+    assert len(texts) == len(codes) == 2
+    assert ["by_migration" in text for text in texts].count(True) == 1
+    assert ["MADE = 'by_helper'" in text for text in texts].count(True) == 1
+
+
+def test_code_that_does_nothing_has_no_text(project: Project) -> None:
+    assert effects(project, "migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop)") == ()

@@ -111,38 +111,6 @@ def test_tables_and_columns_that_go_or_come_back_empty(deploys: Deploys, project
     deploys.back()
 
 
-def test_types_that_carry_less(deploys: Deploys, project: Project) -> None:
-    flags(
-        project, count=NUMBER, free=TEXT, code="models.IntegerField(default=0)", same="models.IntegerField(default=0)"
-    )
-    deploys.capture()
-    project.migration(
-        "flags",
-        "0002_wider",
-        "migrations.AlterField('Flag', 'count', models.BigIntegerField(default=0))",
-        "migrations.AlterField('Flag', 'free', models.TextField(default=''))",
-        "migrations.AlterField('Flag', 'name', models.CharField(max_length=200, default=''))",
-        "migrations.AlterField('Flag', 'same', models.SmallIntegerField(default=0))",
-        "migrations.AlterField('Flag', 'code', models.CharField(max_length=9, default=''))",
-        dependencies=FIRST,
-    )
-    deploys.deploy()
-    deploys.database.execute(
-        """
-        INSERT INTO flags_flag (name, count, free, code, same) VALUES
-            (repeat('n', 101), 5000000000, repeat('f', 101), 'abc', 1),
-            (repeat('n', 100), 2147483647, repeat('f', 100), 1, 1),
-            (repeat('é', 150), -2147483649, repeat('é', 100), 1, 1)
-        """
-    )
-    assert losses(deploys.plan()) == {
-        "public.flags_flag.count": ("type_narrowed", 2),
-        "public.flags_flag.free": ("type_narrowed", 1),
-        "public.flags_flag.name": ("type_narrowed", 2),
-        "public.flags_flag.code": ("type_narrowed", 3),
-    }
-
-
 def test_a_rename_is_no_loss(deploys: Deploys, project: Project) -> None:
     """Neither of a field nor of a model, whose many-to-many tables change their names and columns with it."""
     flags(project, colour=TEXT, tags=TAGS, others='models.ManyToManyField("self")')
@@ -203,12 +171,18 @@ def test_a_table_that_no_migration_made_is_kept(deploys: Deploys, project: Proje
     )
     deploys.deploy()
     deploys.database.execute(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        "CREATE FOREIGN TABLE far (n int) SERVER s;"
         "CREATE TABLE cache (key text); CREATE INDEX by_key ON cache (key); INSERT INTO cache VALUES ('x');"
         "INSERT INTO flags_summary VALUES (1), (2)"
     )
     plan = deploys.plan()
-    assert plan["kept"] == ["public.cache"]
+    assert [each["object"] for each in plan["kept"]] == ["s", "public.cache", "public.far"]
     assert losses(plan) == {"public.flags_summary": ("table_dropped", 2)}
+    assert losses(plan, "restore") == {
+        "public.flags_summary": ("written_since", 2),
+        "public.cache": ("made_by_no_migration", 1),
+    }
     ended = deploys.rollback()
     assert "public.cache" in ended.out
     assert deploys.database.rows("SELECT key FROM cache") == [("x",)]
@@ -276,7 +250,8 @@ def test_reverse_code_that_does_nothing_is_told(deploys: Deploys, project: Proje
         project.migration("flags", name, operation, dependencies=last)
         last = [("flags", name)]
     deploys.deploy()
-    assert losses(deploys.plan()) == {f"flags.{name}": ("reverse_does_nothing", None) for name in does_nothing}
+    told = {f"flags.{name}": ("reverse_does_nothing", None) for name in does_nothing}
+    assert losses(deploys.plan()) == told | {"flags.real": ("reverse_runs_code", None)}
 
 
 def test_consent(deploys: Deploys, project: Project) -> None:
@@ -293,13 +268,14 @@ def test_consent(deploys: Deploys, project: Project) -> None:
         ["--strategy", "unapply", "--on-loss", "restore"],
     ):
         with deploys.untouched():
-            said = refusal(deploys.flagsnap("rollback", "--to", "v2", *options, code=4))
+            said = refusal(deploys.flagsnap("rollback", "--to", "v2", "--archive", "none", *options, code=4))
         assert "public.flags_flag.colour (1 row)" in said.error
         assert "--on-loss accept" in said.hint
-    plan = deploys.plan("--on-loss", "restore")
+        assert "--archive affected keeps a copy" in said.hint
+    plan = deploys.plan("--on-loss", "restore", "--archive", "none")
     assert plan["route"] == "restore"
     assert plan["refused"] == ""
-    ended = deploys.flagsnap("rollback", "--to", "v2", "--on-loss", "restore", "--json")
+    ended = deploys.flagsnap("rollback", "--to", "v2", "--on-loss", "restore", "--archive", "none", "--json")
     assert ended.json["route"] == "restore"
     deploys.assert_back()
     assert deploys.database.rows("SELECT count(*) FROM flags_flag") == [(0,)]
@@ -308,6 +284,28 @@ def test_consent(deploys: Deploys, project: Project) -> None:
     plan = deploys.back("--on-loss", "accept")
     assert plan["route"] == "unapply"
     assert deploys.database.rows("SELECT name FROM flags_flag ORDER BY id") == [("new",), ("newer",)]
+
+
+def test_what_is_archived_or_refilled_needs_no_consent(deploys: Deploys, project: Project) -> None:
+    flags(project, colour=TEXT)
+    deploys.deploy()
+    deploys.database.execute("INSERT INTO flags_flag (name, colour) SELECT 'flag', 'red' FROM generate_series(1, 5)")
+    deploys.capture()
+    project.migration(
+        "flags", "0002_size", add_field("Flag", "size"), remove_field("Flag", "colour"), dependencies=FIRST
+    )
+    deploys.deploy()
+    deploys.database.execute("UPDATE flags_flag SET size = 'small' WHERE id <= 2")
+    plan = deploys.plan("--on-loss", "restore")
+    assert (plan["route"], plan["refused"]) == ("unapply", "")
+    assert {each["object"]: each["remedy"] for each in plan["losses"] if each["route"] == "unapply"} == {
+        "public.flags_flag.size": "archived",
+        "public.flags_flag.colour": "refilled",
+    }
+    with deploys.untouched():
+        said = refusal(deploys.flagsnap("rollback", "--to", "v2", "--no-refill", code=4))
+    assert "public.flags_flag.colour (5 rows)" in said.error
+    assert said.hint.startswith("without --no-refill the snapshot brings back what it has, --on-loss accept")
 
 
 def test_no_loss_needs_no_consent(deploys: Deploys, project: Project) -> None:

@@ -12,7 +12,7 @@ import pytest
 from flagsnap.stores.s3.draft import S3Draft
 from tests.fix_databases import Database
 from tests.fix_s3 import S3Place, place
-from tests.integration.captures import ended_afterwards
+from tests.integration.captures import ended_afterwards, peak_memory
 from tests.integration.s3_captures import CAPTURE, MIGRATIONS, Scene, scene, tables
 
 MB = 1_000_000
@@ -43,15 +43,6 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _peak_memory(pid: int) -> int:
-    """In bytes; getrusage would count what pytest had when it forked."""
-    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
 def test_scratch_space_is_bounded(
     s3: S3Place, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +68,7 @@ def test_memory_is_bounded(database: Database, tmp_path: Path) -> None:
         with peak_of(at) as sizes, ended_afterwards(at.flagsnap.start(*CAPTURE, "--jobs", "2")) as process:
             memory = 0
             while process.poll() is None:
-                memory = max(memory, _peak_memory(process.pid))
+                memory = max(memory, peak_memory(process.pid))
                 time.sleep(0.02)
         dumped = sum(file.bytes for file in at.manifest().files)
         assert process.returncode == 0

@@ -1,24 +1,33 @@
 """One result of every kind, with names that are long, odd, and not ASCII."""
 
+from dataclasses import replace
+
+from flagsnap.catalog import Identity
 from flagsnap.errors import SnapshotDamaged
-from flagsnap.loss.values import Loss
+from flagsnap.loss.values import Loss, RefillItem
 from flagsnap.migrations import Migration, Segment
 from flagsnap.plan import ClosedRoute, Plan
 from flagsnap.results import (
     CaptureResult,
     Check,
     CopyResult,
+    Leftover,
     Listing,
     PlanShown,
+    Refilled,
+    RefillResult,
     RollbackResult,
     SnapshotShown,
     UndoResult,
     Verified,
 )
+from flagsnap.snapshot import Archive
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
 
 ODD = "[bold]Ä[/red] :smile: " + "a_very_long_name_" * 6
 MANIFEST = sample_manifest(ticket="[/bold]", note=ODD)
+ARCHIVED = RefillItem("public", "t", (ODD,), ("id",))
+REFILLED = RefillItem("public", "t", ("a",), ("id",))
 PLAN = Plan(
     to=MANIFEST.deploy_id,
     captured_at=CAPTURED,
@@ -35,14 +44,34 @@ PLAN = Plan(
         Segment(atomic=False, migrations=(Migration("[app]", ODD),)),
     ),
     losses=(
-        Loss("unapply", "column_dropped", f"public.t.{ODD}", 3, "lost"),
-        *(Loss("unapply", "table_dropped", f"public.t{number}", 1_000_000, "lost") for number in range(14)),
+        Loss("unapply", "column_dropped", f"public.t.{ODD}", 3, "archived", item=ARCHIVED),
+        *(Loss("unapply", "table_dropped", f"public.t{number}", 1_000_000, "archived") for number in range(14)),
+        Loss("unapply", "column_emptied", "public.t.a", 1_204, "refilled", estimated=True, item=REFILLED),
+        Loss("unapply", "column_dropped", "public.keyless.b", 40, "lost", detail="no key to match by"),
+        Loss("unapply", "reverse_runs_code", "features.0019_step", None, "lost"),
+        Loss("unapply", "reverse_does_nothing", "features.0018_step", None, "kept"),
         Loss("restore", "written_since", "public.[x]", None, "lost"),
     ),
     closed=(ClosedRoute("restore", "the role [may] not", "give it CREATEDB"),),
-    kept=(("public", "[made] by hand"),),
+    kept=(Identity("table", "public", "", "[made] by hand"),),
     refused="it would lose data",
+    archive="affected",
+    to_archive=(ARCHIVED,),
+    to_refill=(REFILLED,),
 )
+LOSSLESS = replace(PLAN, losses=PLAN.losses[:1] + PLAN.losses[-1:], closed=(), refused="")
+RESTORE = replace(PLAN, route="restore", steps=(), archive="none", to_archive=(), to_refill=())
+DONE = RollbackResult(
+    PLAN,
+    None,
+    None,
+    verified=True,
+    seconds=1.5,
+    archive="2.265.0-archive-20261122T140200Z",
+    refilled=(Refilled("public.t.a", 1_204, 3, 2, "2 rows were deleted since"), Refilled(f"public.{ODD}", 1)),
+    leftovers=(Leftover("public.auth_permission", 32), Leftover(f"public.{ODD}", 8)),
+)
+ARCHIVE = MANIFEST.model_copy(update={"archive": Archive(rollback_to="2.265.0", whole=False, items=(ARCHIVED,))})
 CHECKS = Verified(
     (
         Check("manifest", MANIFEST.deploy_id),
@@ -57,8 +86,13 @@ RESULTS: dict[str, object] = {
     "list": Listing((MANIFEST.summary,), (("2.264.0", str(DAMAGED)),)),
     "empty list": Listing((), ()),
     "show": SnapshotShown(MANIFEST),
+    "archive": SnapshotShown(ARCHIVE),
+    "list of archives": Listing((ARCHIVE.summary,), ()),
     "plan": PlanShown(PLAN),
-    "rollback": RollbackResult(PLAN, None, None, verified=True, seconds=1.5),
+    "lossless plan": PlanShown(LOSSLESS),
+    "restore plan": PlanShown(RESTORE),
+    "rollback": DONE,
+    "refill": RefillResult("2.265.0-archive-20261122T140200Z", DONE.refilled, 3.25),
     "restore": CopyResult("flags [copy]", 2.0),
     "undo": UndoResult("flags", "flags_flagsnap_retired_2", None),
     "verify": CHECKS,

@@ -10,7 +10,10 @@ from flagsnap.postgres.connection import Address
 from flagsnap.postgres.dump import (
     FinishedItem,
     compression_for,
+    data_command,
     dump_command,
+    dump_id,
+    entries_of,
     entry_description,
     finished_item,
     psql_command,
@@ -53,12 +56,26 @@ def test_dump_command(major: int, compression: str, argument: str) -> None:
         argument,
         "--no-sync",
         "--exclude-schema=flagsnap_retired_*",
+        "--exclude-table=*.flagsnap_owed_refill",
         "--lock-wait-timeout=2500",
         "--no-password",
         "--verbose",
         "--dbname=keepalives_idle=30 dbname=flags",
     )
     assert command.env == ADDRESS.environment()
+
+
+def test_only_some_tables_are_dumped_and_each_by_its_exact_name() -> None:
+    tables = [("public", "flags_Flag"), ("odd.schema", 'a "quoted" t*ble')]
+    argv = dump_command(
+        CLIENTS, ADDRESS, Path("/x"), jobs=1, snapshot="1", compression="zstd:1", lock_timeout=0, only=tables
+    ).argv
+    patterns = [each for each in argv if each.startswith(("--table", "--exclude", "--strict"))]
+    assert patterns == [
+        "--strict-names",
+        """--table="odd.schema"."a ""quoted"" t*ble\"""",
+        """--table="public"."flags_Flag\"""",
+    ]
 
 
 def test_restore_command() -> None:
@@ -78,6 +95,13 @@ def test_restore_command() -> None:
 
 
 def test_commands_for_psql() -> None:
+    assert data_command(CLIENTS, Path("/d"), Path("/l")).argv == (
+        "/pg/bin/pg_restore",
+        "--data-only",
+        "--use-list=/l",
+        "--file=-",
+        "/d",
+    )
     assert script_command(CLIENTS, Path("/d"), Path("/l")).argv == (
         "/pg/bin/pg_restore",
         "--use-list=/l",
@@ -138,3 +162,16 @@ def test_a_folder_without_a_dump_has_no_table_of_contents(tmp_path: Path) -> Non
 
 def test_compression_of_an_old_client() -> None:
     assert compression_for(find_clients(15, bin_dir_of(15))) == "gzip:1"
+
+
+def test_entries_of_a_table() -> None:
+    entries = [
+        "215; 0 16386 TABLE DATA public flag app",
+        "216; 0 16387 TABLE DATA public flag two app",
+        "217; 0 16388 TABLE DATA public flags app",
+        "218; 0 0 SEQUENCE SET public flag app",
+        "219; 0 16389 TABLE DATA other flag app",
+        "220; 0 16390 TABLE DATA public a b c app",
+    ]
+    assert [dump_id(entry) for entry in entries_of(entries, "TABLE DATA", "public", "flag")] == [215, 216]
+    assert [dump_id(entry) for entry in entries_of(entries, "TABLE DATA", "public", "a\nb")] == [220]

@@ -8,7 +8,7 @@ import pytest
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity
 from flagsnap.errors import BridgeFailed, LossRefused, RouteClosed
-from flagsnap.loss.values import Kind, Loss, Remedy, Route
+from flagsnap.loss.values import Kind, Loss, RefillItem, Remedy, Route
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference, difference
 from flagsnap.plan import (
     Facts,
@@ -31,6 +31,8 @@ def loss(route: Route, rows: int | None = 2, kind: Kind = "table_dropped", remed
     return Loss(route, kind, "public.tag", rows, remedy)
 
 
+ITEM = RefillItem("public", "tag", key=("id",))
+OWED = RefillItem("public", "flag", ("name",), ("id",))
 DROPPED = loss("unapply")
 WRITTEN = loss("restore", 7, "written_since")
 FACTS = Facts(
@@ -42,7 +44,7 @@ FACTS = Facts(
     project_problem=None,
     restore_problem=None,
     losses=(),
-    kept=(("public", "cache"),),
+    kept=(Identity("table", "public", "", "cache"),),
 )
 SAME = SetDifference((), ())
 NO_CREATEDB = ("the role app may not create databases", "--in-place restores within the live database")
@@ -114,6 +116,21 @@ def test_a_plan_says_what_its_route_does() -> None:
     assert (restore.losses, restore.price) == ((DROPPED, WRITTEN), (WRITTEN,))
 
 
+def test_a_plan_says_what_is_archived_and_what_is_refilled() -> None:
+    goes = replace(loss("unapply", remedy="archived"), item=ITEM)
+    comes = replace(loss("unapply", kind="table_emptied", remedy="refilled"), item=ITEM)
+    facts = replace(FACTS, losses=(goes, comes, WRITTEN), archive="full", owed=(OWED, ITEM))
+    plan = decide(facts, "auto", "refuse")
+    assert (plan.archive, plan.to_archive, plan.to_refill) == ("full", (ITEM,), (ITEM, OWED))
+    restore = decide(facts, "restore", "accept")
+    assert (restore.to_archive, restore.to_refill) == ((), ())
+
+
+def test_a_refill_that_is_owed_is_something_to_do() -> None:
+    plan = decide(replace(FACTS, migrations=SAME, schema_equal=True, resolution=None, owed=(OWED,)), "auto", "refuse")
+    assert (plan.route, plan.to_refill, plan.to_archive, plan.archive) == (None, (OWED,), (), "none")
+
+
 def test_a_database_in_the_recorded_state_needs_nothing() -> None:
     facts = replace(FACTS, migrations=SAME, schema_equal=True, resolution=None)
     for strategy in ("auto", "unapply", "restore"):
@@ -160,6 +177,11 @@ def test_a_database_in_the_recorded_state_needs_nothing() -> None:
             "an extra migration creates flags_flag, which was recorded: unapplying would drop it",
             RESTORABLE,
         ),
+        (
+            {"fails": tuple(f"reason {each}" for each in range(6))},
+            "reason 0, reason 1, reason 2, reason 3, reason 4 and 1 more",
+            f"change the rows, or {RESTORABLE}",
+        ),
     ],
 )
 def test_why_unapplying_is_closed(changes: dict[str, Any], reason: str, hint: str) -> None:
@@ -199,6 +221,30 @@ def test_when_every_route_is_closed_the_first_one_is_named() -> None:
             "auto",
             "data would be lost, and nobody agreed to it: public.tag (2 rows); public.tag (rows unknown)",
             "--on-loss accept goes ahead all the same, --on-loss restore takes the snapshot instead",
+        ),
+        (
+            replace(
+                FACTS,
+                losses=tuple(loss("unapply", each, remedy="archived" if each < 3 else "lost") for each in range(1, 10)),
+            ),
+            "auto",
+            (
+                "data would be lost, and nobody agreed to it: public.tag (3 rows); public.tag (4 rows);"
+                " public.tag (5 rows); public.tag (6 rows); public.tag (7 rows); and 2 more"
+            ),
+            "--on-loss accept goes ahead all the same, --on-loss restore takes the snapshot instead",
+        ),
+        (
+            replace(FACTS, losses=(replace(loss("unapply", 1200), item=ITEM, estimated=True),)),
+            "auto",
+            "data would be lost, and nobody agreed to it: public.tag (about 1,200 rows)",
+            "--archive affected keeps a copy of what can be kept, --on-loss accept goes ahead all the same, ",
+        ),
+        (
+            replace(FACTS, losses=(replace(loss("unapply", kind="table_emptied"), item=ITEM),)),
+            "auto",
+            "data would be lost, and nobody agreed to it: public.tag (2 rows)",
+            "without --no-refill the snapshot brings back what it has, --on-loss accept goes ahead all the same, ",
         ),
         (
             replace(FACTS, losses=(loss("unapply", 1),), restore_problem=NO_CREATEDB),

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -9,28 +10,39 @@ import pytest
 from rich.console import Console
 
 from flagsnap.errors import DifferencesFound, LossRefused
+from flagsnap.loss.values import Loss
+from flagsnap.plan import Plan
 from flagsnap.report.json import content_of, document, failure
-from flagsnap.report.text import moment, print_result, render, size
-from tests.unit.sample_results import MANIFEST, ODD, RESULTS
+from flagsnap.report.pieces import moment, size
+from flagsnap.report.plan import price
+from flagsnap.report.text import print_result, render
+from flagsnap.results import PlanShown, Refilled, RefillResult, RollbackResult, SnapshotShown
+from tests.unit.sample_results import ARCHIVE, DONE, LOSSLESS, MANIFEST, ODD, PLAN, RESTORE, RESULTS
 
 KEYS = {
     "capture": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
     "reused": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
     "list": {"snapshots", "damaged"},
     "empty list": {"snapshots", "damaged"},
+    "list of archives": {"snapshots", "damaged"},
     "show": {"manifest"},
+    "archive": {"manifest"},
     "plan": {"plan"},
+    "lossless plan": {"plan"},
+    "restore plan": {"plan"},
     "rollback": {
         "plan",
         "route",
         "archive",
         "refilled",
+        "leftovers",
         "retired_database",
         "retired_schema",
         "verified",
         "differences",
         "seconds",
     },
+    "refill": {"deploy_id", "refilled", "seconds"},
     "restore": {"database", "seconds", "verified"},
     "undo": {"database", "retired_database", "retired_schema"},
     "verify": {"checks"},
@@ -41,6 +53,10 @@ def text_of(result: object, width: int = 80) -> str:
     stream = io.StringIO()
     print_result(Console(file=stream, width=width, highlight=False, markup=False, emoji=False), result)
     return stream.getvalue()
+
+
+def lines_of(plan: Plan) -> list[str]:
+    return text_of(PlanShown(plan), width=400).splitlines()
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -61,12 +77,37 @@ def test_json_of_a_plan() -> None:
         "object": "public.[x]",
         "rows": None,
         "remedy": "lost",
+        "estimated": False,
+        "detail": "",
     }
+    assert plan["losses"][-4] == {
+        "route": "unapply",
+        "kind": "column_dropped",
+        "object": "public.keyless.b",
+        "rows": 40,
+        "remedy": "lost",
+        "estimated": False,
+        "detail": "no key to match by",
+    }
+    assert plan["archive"] == "affected"
+    assert plan["to_archive"] == [
+        {"object": f"public.t.{ODD}", "table": "public.t", "columns": [ODD], "key": ["id"]},
+    ]
+    assert plan["to_refill"] == [{"object": "public.t.a", "table": "public.t", "columns": ["a"], "key": ["id"]}]
     assert [(step["segment"], step["atomic"], len(step["migrations"])) for step in plan["steps"]] == [
         (1, True, 20),
         (2, False, 1),
     ]
     assert plan["refused"] == "it would lose data"
+
+
+def test_json_of_a_rollback_tells_what_was_archived_refilled_and_left() -> None:
+    found = content_of(DONE)
+    assert found["archive"] == "2.265.0-archive-20261122T140200Z"
+    first = {"object": "public.t.a", "rows": 1_204, "replaced": 3, "skipped": 2, "detail": "2 rows were deleted since"}
+    assert found["refilled"][0] == first
+    assert found["leftovers"][0] == {"table": "public.auth_permission", "rows": 32, "removed": 0}
+    assert content_of(RESULTS["refill"])["refilled"] == found["refilled"]
 
 
 def test_json_of_a_failure() -> None:
@@ -102,6 +143,17 @@ def test_tables_fit_in_80_columns_and_sentences_stay_whole(name: str) -> None:
         assert len(line) <= 80 or line in sentences
 
 
+def test_names_of_a_usual_length_are_not_folded_for_others_to_have_room() -> None:
+    name = "public." + "t" * 29
+    refilled = replace(DONE, refilled=(Refilled(name, 1_234_567, 3, 2, "a detail that takes more room than there is"),))
+    text = text_of(refilled)
+    assert any(line.startswith(f"{name}  1,234,567") for line in text.splitlines())
+    assert "more room than there is" in " ".join(line[65:].strip() for line in text.splitlines()[3:9])
+    losses = (Loss("unapply", "column_emptied", name, 1, "refilled", detail="a detail that takes more room"),)
+    row = next(line for line in text_of(PlanShown(replace(PLAN, losses=losses))).splitlines() if line.startswith(name))
+    assert row.endswith("refilled")
+
+
 def test_text_of_a_capture() -> None:
     assert text_of(RESULTS["capture"]) == (
         "captured 2.265.0: 2 migrations, 2.0 kB, in 1.2 s\n"
@@ -111,10 +163,136 @@ def test_text_of_a_capture() -> None:
     assert "the recorded state is the live one still" in text_of(RESULTS["reused"])
 
 
-def test_text_of_a_plan_begins_with_what_the_id_means() -> None:
-    first, second = text_of(RESULTS["plan"]).splitlines()[:2]
-    assert first == "back to the state before deploy 2.265.0, captured 2026-11-22 14:02:00 UTC"
-    assert second == "by unapplying 21 migrations in 2 segments"
+def test_a_plan_begins_with_its_verdict() -> None:
+    """What is done, to which state, and what is lost, the worst first."""
+    assert lines_of(PLAN)[0] == (
+        "unapply 21 migrations, back to the state before deploy 2.265.0 (captured 2026-11-22 14:02:00 UTC): "
+        "LOSES 40 values of 1 column that nothing brings back, MAY LOSE more, for 1 reverse cannot be read, "
+        "what 1 migration did to rows stays behind, "
+        "14,000,000 rows of 14 tables and 3 values of 1 column are archived, "
+        "about 1,204 values of 1 column come back from the snapshot"
+    )
+    assert lines_of(LOSSLESS)[0].endswith(" UTC): 3 values of 1 column are archived")
+    assert lines_of(replace(LOSSLESS, losses=()))[0].endswith(" UTC): nothing is lost")
+    assert lines_of(RESTORE)[0] == (
+        "restore the snapshot, back to the state before deploy 2.265.0 (captured 2026-11-22 14:02:00 UTC): "
+        "LOSES an unknown number of rows of 1 table written since the capture"
+    )
+    gone = lines_of(replace(RESTORE, live_is_gone=True, losses=()))
+    assert gone[0].endswith(" UTC): the live database does not exist")
+    nothing = replace(PLAN, route=None, losses=(), steps=(), to_refill=())
+    assert lines_of(nothing)[0].startswith("nothing to do: the migrations and the schema are the state before deploy ")
+    assert not any("steps" in line for line in lines_of(nothing))
+    owed = lines_of(replace(PLAN, route=None, losses=(), steps=(), to_archive=()))
+    assert owed[0].startswith("refill what an earlier run left to do: ")
+    assert "refill  public.t.a" in " ".join(owed)
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ((Loss("unapply", "rows_deleted", "public.t", 1, "archived"),), "1 row of 1 table is archived"),
+        (
+            (Loss("unapply", "type_narrowed", "t.a", 1, "lost"), Loss("unapply", "type_narrowed", "t.b", None, "lost")),
+            "LOSES at least 1 value of 2 columns that nothing brings back",
+        ),
+        (
+            (Loss("unapply", "table_emptied", "public.t", 1, "refilled"),),
+            "1 row of 1 table comes back from the snapshot",
+        ),
+        ((Loss("unapply", "column_dropped", "t.a", 0, "archived"),), "nothing is lost"),
+        (
+            (
+                Loss("unapply", "statement_unknown", "a.1: CALL x()", None, "lost"),
+                Loss("unapply", "reverse_runs_code", "a.2", None, "lost"),
+                Loss("unapply", "rows_deleted", "public.t", 2, "archived"),
+            ),
+            "MAY LOSE rows, for 2 reverses cannot be read, 2 rows of 1 table are archived",
+        ),
+        (
+            (
+                Loss("unapply", "reverse_does_nothing", "a.1", None, "kept"),
+                Loss("restore", "written_since", "t", 9, "lost"),
+            ),
+            "what 1 migration did to rows stays behind",
+        ),
+    ],
+)
+def test_the_price_of_a_route(losses: tuple[Loss, ...], said: str) -> None:
+    assert price(replace(PLAN, losses=losses), "unapply") == said
+
+
+def test_a_plan_prices_both_routes_one_above_the_other() -> None:
+    text = "\n".join(lines_of(LOSSLESS))
+    assert (
+        text.index("unapply, as chosen") < text.index("restore, with --strategy restore: LOSES") < text.index("steps")
+    )
+    text = "\n".join(lines_of(replace(RESTORE, closed=())))
+    assert text.index("restore, as chosen") < text.index("unapply, with --strategy unapply: LOSES 40 values")
+    assert "restore, with" not in "\n".join(lines_of(PLAN)), "a closed route has no price"
+
+
+def test_the_table_of_a_route_has_the_lost_first_and_then_the_largest() -> None:
+    lines = lines_of(PLAN)
+    start = next(number for number, line in enumerate(lines) if line.startswith("object"))
+    rows = [line.split()[:2] for line in lines[start + 1 : start + 13]]
+    assert rows[:3] == [["features.0019_step", "?"], ["public.keyless.b", "40"], ["features.0018_step", "?"]]
+    assert rows[3:11] == [[f"public.t{number}", "1,000,000"] for number in range(8)]
+    assert rows[11] == ["and", "8"]
+    assert lines[start + 12].split() == ["and", "8", "more", "6,001,207"]
+    assert "values of a column that goes: no key to match by" in lines[start + 2]
+    restore = lines_of(replace(RESTORE, losses=(replace(PLAN.losses[-1], rows=3, detail="2 inserted, 1 deleted"),)))
+    assert any(line.split() == ["public.[x]", "3", "2", "inserted,", "1", "deleted", "lost"] for line in restore)
+    few = lines_of(replace(PLAN, losses=PLAN.losses[-6:]))
+    assert any(line.split()[:3] == ["public.t.a", "≈", "1,204"] for line in few)
+
+
+def test_the_steps_are_in_the_order_in_which_they_are_done() -> None:
+    steps = [line.split()[0] for line in lines_of(PLAN)[lines_of(PLAN).index("steps") + 1 :]]
+    assert steps[:5] == ["archive", "unapply", "unapply", "prove", "refill"]
+    whole = lines_of(replace(PLAN, archive="full"))
+    assert "archive  the whole database" in " ".join(whole)
+    restore = lines_of(RESTORE)
+    assert [line.split()[0] for line in restore[restore.index("steps") + 1 :]][:2] == ["restore", "prove"]
+
+
+def test_a_rollback_tells_what_was_refilled_archived_and_left() -> None:
+    text = text_of(DONE, width=200)
+    lines = text.splitlines()
+    assert lines[0] == "back to the state before deploy 2.265.0: unapplied 1 migration in 1.5 s"
+    assert "refilled 1,205 rows from 2.265.0:" in lines
+    assert ["public.t.a", "1,204", "3", "2", "2", "rows", "were", "deleted", "since"] in [
+        line.split() for line in lines
+    ]
+    assert "  flagsnap refill --from 2.265.0-archive-20261122T140200Z" in lines
+    assert "40 rows of the deploy stayed behind; --tidy removes those that nothing refers to:" in lines
+    assert ["public.auth_permission", "32", "0"] in [line.split() for line in lines]
+    there = replace(DONE, refilled=(Refilled("public.t.b", 0), Refilled("public.t.c", 0, 0, 2)))
+    assert [line.rstrip().endswith(" all was there already") for line in text_of(there).splitlines()[4:6]] == [
+        True,
+        False,
+    ]
+    tidied = replace(DONE, leftovers=(replace(DONE.leftovers[0], removed=30),))
+    assert "32 rows of the deploy stayed behind, of which 30 were removed:" in text_of(tidied)
+    plain = text_of(RollbackResult(LOSSLESS, None, None, verified=True, seconds=1.0))
+    assert "refill" not in plain
+    assert "stayed behind" not in plain
+
+
+def test_a_refill_begins_with_how_much_it_was() -> None:
+    first = text_of(RESULTS["refill"]).splitlines()[0]
+    assert first == "refilled 1,205 rows from 2.265.0-archive-20261122T140200Z in 3.2 s"
+    assert text_of(RefillResult("v2", (), 0.1)) == "nothing to refill from v2\n"
+
+
+def test_archives_are_told_from_captures() -> None:
+    assert "archive of 2.265.0" in text_of(RESULTS["list of archives"], width=200)
+    assert "archive of" not in text_of(RESULTS["list"], width=200) + text_of(RESULTS["show"], width=200)
+    assert "archive of     2.265.0: public.t." in text_of(RESULTS["archive"])
+    whole = ARCHIVE.model_copy(
+        update={"archive": ARCHIVE.archive and ARCHIVE.archive.model_copy(update={"whole": True})}
+    )
+    assert "archive of     2.265.0: the whole database" in text_of(SnapshotShown(whole))
 
 
 def test_text_of_an_empty_store() -> None:

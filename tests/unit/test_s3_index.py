@@ -37,6 +37,14 @@ def test_what_goes_in_comes_out(labels: dict[str, str]) -> None:
         assert len(name.removeprefix(f"{FOLDER}2.265.0/")) <= 255, "the longest name of a file"
 
 
+def test_an_entry_says_what_an_archive_is_of() -> None:
+    archive = summary(archive_of="a label").model_copy(update={"archive_of": "2.264.0"})
+    assert read_entry(str(entry_name(archive))) == archive
+    found = read_entry(str(entry_name(summary(archive_of="a label"))))
+    assert found is not None
+    assert found.archive_of is None
+
+
 def test_an_entry_that_would_be_too_long_is_none() -> None:
     assert entry_name(summary(commit="x" * 300)) is None
 

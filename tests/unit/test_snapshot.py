@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from flagsnap.errors import SnapshotDamaged, UsageError
-from flagsnap.snapshot import FORMAT, check_deploy_id, deploy_id_from, newest_first, read_manifest
+from flagsnap.loss.values import RefillItem
+from flagsnap.snapshot import (
+    ARCHIVE_FORMAT,
+    Archive,
+    Manifest,
+    archive_id_from,
+    check_deploy_id,
+    deploy_id_from,
+    newest_first,
+    read_manifest,
+    require_whole,
+)
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
 
 ID = "2.265.0"
@@ -44,7 +55,7 @@ def test_what_is_written_is_read_back() -> None:
         "labels": {"ticket": "ÄB-1", "note": '"quoted"'},
         "bytes": 2000,
         "migrations": 2,
-            "archive_of": None,
+        "archive_of": None,
     }
     assert manifest.database.rows_of("public", "features_feature") == 42
     assert manifest.database.rows_of("public", "other") is None
@@ -72,10 +83,41 @@ def test_an_altered_manifest_is_refused_whichever_byte_it_is() -> None:
 
 
 def test_a_newer_format_is_refused_with_what_to_do() -> None:
-    raw = _changed(format=FORMAT + 1, digest=None, databases="in some other shape")
-    with pytest.raises(SnapshotDamaged, match=r"has format 2, this flagsnap reads formats up to 1") as refused:
+    raw = _changed(format=ARCHIVE_FORMAT + 1, digest=None, databases="in some other shape")
+    with pytest.raises(SnapshotDamaged, match=r"has format 3, this flagsnap reads formats up to 2") as refused:
         read_manifest(raw, ID)
     assert refused.value.hint == "use the flagsnap that made it, or a newer one"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_archive_is_read_back(whole: bool) -> None:
+    manifest = archive(whole=whole)
+    assert read_manifest(manifest.to_json(), manifest.deploy_id) == manifest
+    assert manifest.summary.archive_of == ID
+
+
+def test_a_partial_archive_is_no_way_back() -> None:
+    for manifest in (sample_manifest(), archive(whole=True)):
+        assert require_whole(manifest) is manifest
+    with pytest.raises(UsageError, match="is an archive of some tables") as refused:
+        require_whole(archive(whole=False))
+    assert "flagsnap refill --from 2.265.0-archive-20261122T140200Z" in refused.value.hint
+
+
+def test_the_deploy_id_of_an_archive_is_one_however_long_the_other_is() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert archive_id_from(ID, moment) == "2.265.0-archive-20260102T030405Z"
+    assert archive_id_from("x" * 103, moment) == "x" * 103 + "-archive-20260102T030405Z"
+    assert check_deploy_id(archive_id_from("x" * 128, moment)) == "x" * 103 + "-archive-20260102T030405Z"
+
+
+def archive(*, whole: bool) -> Manifest:
+    """The sample manifest as one of an archive."""
+    item = RefillItem("public", "features_feature", ("colour",), ("id",), condition="id > 3", overwrite=False)
+    made = sample_manifest(archive_id_from(ID, CAPTURED))
+    return made.model_copy(
+        update={"format": ARCHIVE_FORMAT, "archive": Archive(rollback_to=ID, whole=whole, items=(item,))}
+    )
 
 
 def test_unknown_keys_are_ignored_and_still_protected() -> None:

@@ -46,5 +46,8 @@ def made_alone(catalog: str, oid: LiteralString) -> Composed:
     """).format(catalog=Literal(catalog), oid=SQL(oid))
 
 
-OUR_RELATION = ours("pg_class", "c.oid")
+OWED_TABLE = "flagsnap_owed_refill"
+"""flagsnap's own table (`postgres.owed`), which is there only while a refill is owed: no part of any schema."""
+
+OUR_RELATION = SQL("c.relname <> {owed} AND {ours}").format(owed=Literal(OWED_TABLE), ours=ours("pg_class", "c.oid"))
 OUR_TYPE = ours("pg_type", "t.oid")

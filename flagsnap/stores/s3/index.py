@@ -21,6 +21,7 @@ def entry_name(summary: Summary) -> str | None:
         ("captured_at", summary.captured_at.isoformat()),
         ("bytes", str(summary.bytes)),
         ("migrations", str(summary.migrations)),
+        *([("archive_of", summary.archive_of)] if summary.archive_of else []),
         *((_LABEL + key, value) for key, value in summary.labels.items()),
     ]
     name = urlencode(pairs)
@@ -37,6 +38,7 @@ def read_entry(name: str) -> Summary | None:
             captured_at=datetime.fromisoformat(values["captured_at"]),
             bytes=int(values["bytes"]),
             migrations=int(values["migrations"]),
+            archive_of=values.get("archive_of"),
             labels={key.removeprefix(_LABEL): value for key, value in values.items() if key.startswith(_LABEL)},
         )
     except (KeyError, ValueError):
