@@ -9,8 +9,8 @@ import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
+from flagsnap.bridge.bundle import probe
 from flagsnap.bridge.messages import (
     Committed,
     Done,
@@ -110,9 +110,7 @@ class Project:
 
     def _ask(self, action: str, **content: object) -> Iterator[Message]:
         sentinels = Sentinels.fresh()
-        source = resources.files(__package__).joinpath("probe.py").read_text() + request(
-            sentinels, action, alias=self._alias, **content
-        )
+        source = probe() + request(sentinels, action, alias=self._alias, **content)
         command = Command((*self._manage, "shell", "-v", "0", "-c", _BOOTSTRAP), env={"PYTHONUNBUFFERED": "1"})
         with self._started(command) as child:
             with contextlib.suppress(ChildFailed):  # it ended before it read all; how, comes from `_messages`

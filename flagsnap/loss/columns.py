@@ -88,17 +88,18 @@ class Columns:
         if there.cut and not assigned:
             item = _item(self.recorded, key, column, through=types[1])
             yield Question("type_cast", *key, column, recorded=rows, item=item)
-        nulls = self.names.nulls.get((now[1], is_now.identity.name), "")
-        if nulls != "" and not was.attributes.get("not null"):
-            yield self._nulls_filled(key, now, (column, is_now.identity.name), nulls)
+        if (now[1], is_now.identity.name) in self.names.nulls and not was.attributes.get("not null"):
+            yield self._nulls_filled(key, now, column, is_now)
 
-    def _nulls_filled(self, key: TableKey, now: TableKey, columns: tuple[str, str], value: str | None) -> Question:
-        """NULLs that have become a value: as many as have it, at most."""
-        before, after = columns
+    def _nulls_filled(self, key: TableKey, now: TableKey, column: str, is_now: CatalogObject) -> Question:
+        """NULLs that have become a value: at most as many as have it now."""
+        name, type_name = is_now.identity.name, _type(is_now)
+        value = self.names.nulls[now[1], name]
         if value is None:
-            return Question("type_cast", *now, after, condition=None)
-        item = _item(self.recorded, key, before, condition=f"{_quoted(before)} IS NULL", nulls=value)
-        return Question("type_cast", *now, after, condition=f"{_quoted(after)}::text = ({value})::text", item=item)
+            return Question("type_cast", *now, name, condition=None)
+        item = _item(self.recorded, key, column, condition=f"{_quoted(column)} IS NULL", nulls=value)
+        condition = f"{_quoted(name)}::text = ({value})::{type_name}::text"
+        return Question("type_cast", *now, name, condition=condition, item=item)
 
     def _is_in_sql(self, key: TableKey, now: TableKey) -> bool:
         """Whether the project's own SQL may have done something to a table."""

@@ -13,6 +13,7 @@ from flagsnap.loss.effects import (
     CreatedTable,
     DroppedColumn,
     Effect,
+    FilledNulls,
     Named,
     RanCode,
     RanSql,
@@ -275,6 +276,30 @@ def test_a_column_whose_name_an_altered_field_changes(project: Project) -> None:
         size=NUMBER,
         tag="models.BigIntegerField()",
     ) == (RenamedColumn("flags_flag", "size", "bulk"), RenamedColumn("flags_flag", "tag", "tag_id"))
+
+
+def test_nulls_that_are_given_a_value(project: Project) -> None:
+    """As the schema editor does: where there is a default, and NULLs could have been there."""
+    assert effects(
+        project,
+        "migrations.AlterField('Flag', 'label', models.CharField(max_length=9, default='none'))",
+        "migrations.AlterField('Flag', 'key', models.UUIDField(default=uuid.uuid4))",
+        "migrations.AlterField('Flag', 'size', models.IntegerField())",
+        "migrations.AlterField('Flag', 'name', models.CharField(max_length=9, default='x'))",
+        label="models.CharField(max_length=9, null=True)",
+        key="models.UUIDField(null=True)",
+        size="models.IntegerField(null=True)",
+        imports="import uuid\n",
+    ) == (FilledNulls("flags_flag", "label", "'none'"), FilledNulls("flags_flag", "key", None))
+
+
+def test_the_order_with_respect_to_another_model_is_a_column(project: Project) -> None:
+    assert effects(
+        project,
+        "migrations.AlterOrderWithRespectTo('Flag', 'tag')",
+        "migrations.AlterOrderWithRespectTo('Flag', None)",
+        tag="models.ForeignKey('flags.Tag', models.CASCADE)",
+    ) == (AddedColumn("flags_flag", "_order", "0"), DroppedColumn("flags_flag", "_order"))
 
 
 def test_columns_that_cannot_be_added_to_a_table_with_rows(project: Project) -> None:

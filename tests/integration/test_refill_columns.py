@@ -141,6 +141,21 @@ def test_a_value_comes_back_where_the_live_one_is_what_a_cast_made_of_it(refills
     assert refills.rows("SELECT price::text FROM t WHERE id = 9") == [("1000.00",)]
 
 
+def test_nulls_come_back_where_the_live_value_is_the_one_that_they_were_given(refills: Refills) -> None:
+    refills.capture(
+        "CREATE TABLE t (id int PRIMARY KEY, born timestamptz)",
+        "INSERT INTO t VALUES (1, NULL), (2, NULL), (3, '2024-01-01Z'), (4, NULL)",
+    )
+    refills.run(
+        "UPDATE t SET born = '2020-01-01Z' WHERE born IS NULL",
+        "UPDATE t SET born = '2022-02-02Z' WHERE id = 2",
+        "INSERT INTO t VALUES (5, '2020-01-01Z')",
+    )
+    nulls = item("t", "born", condition="born IS NULL", nulls="'2020-01-01T00:00:00+00:00'")
+    assert refills.refill(nulls) == [Refilled("public.t.born", 2, 2, 1)]
+    assert refills.rows("SELECT id FROM t WHERE born IS NULL ORDER BY id") == [(1,), (4,)]
+
+
 def test_a_condition_says_which_rows_are_meant(refills: Refills) -> None:
     refills.capture(
         "CREATE TABLE t (id int PRIMARY KEY, kind text, name text, size int)",

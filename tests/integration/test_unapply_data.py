@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.fix_deploys import Deploys, refusal, steps
-from tests.fix_projects import NUMBER, TEXT, Node, Project, add_field, create_model, migration, run_sql
+from tests.fix_projects import CONTENT_TYPES, NUMBER, TEXT, Node, Project, add_field, create_model, migration, run_sql
 
 FIRST: Node = ("flags", "0001_initial")
 STUCK = """
@@ -186,3 +186,16 @@ def wait_for_sleep(deploys: Deploys) -> None:
                 return
             connection.execute("SELECT pg_sleep(0.1)")
     pytest.fail("nothing sleeps")
+
+
+def test_content_types_of_renamed_models_are_called_what_they_were(deploys: Deploys, project: Project) -> None:
+    """Else the older version makes a new one, and all that refers to the row loses its sense."""
+    project.install(CONTENT_TYPES)
+    flags(deploys)
+    kinds = "SELECT id, model FROM django_content_type WHERE app_label = 'flags' ORDER BY id"
+    before = deploys.database.rows(kinds)
+    project.migration("flags", "0002_rename", "migrations.RenameModel('Flag', 'Feature')", dependencies=[FIRST])
+    deploys.deploy()
+    assert deploys.database.rows(kinds) != before
+    deploys.back()
+    assert deploys.database.rows(kinds) == before

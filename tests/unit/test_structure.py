@@ -9,6 +9,7 @@ from flagsnap.loss.effects import (
     DroppedColumn,
     DroppedTable,
     Effect,
+    FilledNulls,
     RanSql,
     RenamedColumn,
     RenamedTable,
@@ -231,6 +232,37 @@ def test_a_column_that_may_be_null_now() -> None:
     )
     item = RefillItem("public", "flag", ("name",), ("id",), condition='"name" IS NULL')
     assert (question.kind, question.condition, question.item) == ("type_narrowed", '"name" IS NULL', item)
+
+
+@pytest.mark.parametrize(
+    ("default", "condition", "nulls"),
+    [("'none'", "\"label\"::text = ('none')::text::text", "'none'"), (None, None, None)],
+)
+def test_nulls_that_were_given_a_value(default: str | None, condition: str | None, nulls: str | None) -> None:
+    before: dict[str, Value] = {"type": "text", "not null": False}
+    after: dict[str, Value] = {"type": "text", "not null": True}
+    effects: list[Effect] = [
+        FilledNulls("flag", "name", default),
+        RenamedColumn("flag", "name", "label"),
+        RenamedTable("flag", "f"),
+    ]
+    recorded = catalog(key="id", flag={"id": "integer", "name": before})
+    live = catalog(key="id", f={"id": "integer", "label": after})
+    (question,) = ask(recorded, live, *effects)
+    item = nulls and RefillItem("public", "flag", ("name",), ("id",), condition='"name" IS NULL', nulls=nulls)
+    assert (question.kind, question.object, question.condition) == ("type_cast", "public.f.label", condition)
+    assert question.item == item
+    assert ask(recorded, catalog(key="id", flag={"id": "integer", "name": after})) == [], "there were none"
+
+
+def test_a_varchar_that_sql_cut() -> None:
+    """Django's own change of a length fails rather than cut."""
+    recorded = catalog(key="id", flag={"id": "integer", "name": "character varying(20)"})
+    live = catalog(key="id", flag={"id": "integer", "name": "character varying(4)"})
+    assert ask(recorded, live) == []
+    (question,) = ask(recorded, live, RanSql("ALTER TABLE flag ALTER name TYPE varchar(4) USING left(name, 4)"))
+    item = RefillItem("public", "flag", ("name",), ("id",), through="character varying(4)")
+    assert (question.kind, question.recorded, question.item) == ("type_cast", 3, item)
 
 
 @pytest.mark.parametrize(
