@@ -57,6 +57,11 @@ class Facts:
     made_before: tuple[str, ...] = ()
     has_recorded_table: bool = True
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the recorded state is the live one already; a refill may still be owed."""
+        return self.migrations is not None and self.migrations.none and self.schema_equal
+
 
 @dataclass(frozen=True)
 class ClosedRoute:
@@ -116,7 +121,7 @@ class Plan:
 
 def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
     """Choose the route. RouteClosed if the one that was asked for, or every one, is closed."""
-    if facts.migrations is not None and facts.migrations.none and facts.schema_equal:
+    if facts.is_there and not (facts.owed and strategy == "restore"):
         return _plan(facts, None, (), "")
     closed = tuple(_closed(facts))
     open_routes = [route for route in ROUTES if route not in {each.route for each in closed}]

@@ -114,7 +114,9 @@ class Situation:
         kept = self._kept(migrations, answer)
         catalog = self.live.state.catalog.without(kept)
         schema_equal = recorded.schema_catalog.fingerprint == catalog.fingerprint
-        price = _Price() if migrations.none and schema_equal else self._price(answer, kept)
+        owed = read_owed(self.live.worker).get(request.manifest.deploy_id, ()) if request.refill else ()
+        nothing_to_do = migrations.none and schema_equal and not (owed and strategy == "restore")
+        price = _Price() if nothing_to_do else self._price(answer, kept)
         return Facts(
             to=request.manifest.deploy_id,
             captured_at=request.manifest.captured_at,
@@ -126,7 +128,7 @@ class Situation:
             losses=price.losses,
             fails=price.fails,
             archive=request.archive,
-            owed=read_owed(self.live.worker).get(request.manifest.deploy_id, ()) if request.refill else (),
+            owed=owed,
             kept=kept,
             nodes=answer.nodes,
             effects=answer.effects,

@@ -5,7 +5,7 @@ a migration did it; if that is wrong, the proof after the rollback names the obj
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity
@@ -19,7 +19,7 @@ def made_by_no_migration(recorded: Catalog, live: Catalog, effects: Iterable[Eff
 
     The parts of such an object go without saying, and so does what will go along with a table or column.
     """
-    touched = _Touched.by(effects)
+    touched = _Touched.by(effects, _parents(live))
     there_before = {(item.identity.schema, item.identity.name) for item in recorded.objects if not item.identity.table}
     candidates = [
         item
@@ -46,17 +46,19 @@ def _is_part_of(item: CatalogObject, columns: set[tuple[str, str, str]]) -> bool
 class _Touched:
     """What migrations made, by the names that it has now, and their SQL and code, in which they may make more.
 
-    `unread` says that there is code whose text is not known: it may have made anything.
+    `unread` says that there is code whose text is not known: it may have made anything. `parents` tells what is a
+    partition of what.
     """
 
     tables: set[str] = field(default_factory=set)
     columns: set[tuple[str, str]] = field(default_factory=set)
     unread: bool = False
     texts: list[str] = field(default_factory=list)
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def by(cls, effects: Iterable[Effect]) -> "_Touched":
-        touched = cls()
+    def by(cls, effects: Iterable[Effect], parents: Mapping[str, str]) -> "_Touched":
+        touched = cls(parents=parents)
         for effect in effects:
             touched._follow(effect)
         return touched
@@ -86,11 +88,26 @@ class _Touched:
         if any(re.search(own_name, text, re.IGNORECASE) for text in self.texts):
             return True
         if item.identity.kind == "column":
-            return (item.identity.table, name) in self.columns
+            return any((table, name) in self.columns for table in self._line(item.identity.table))
         words = _words(item)
         return not self.tables.isdisjoint({name, *words}) or any(
             {table, column} <= words | {item.identity.table} for table, column in self.columns
         )
+
+    def _line(self, table: str) -> Iterator[str]:
+        """A table, and what it is a partition of: a partition has the columns of its parent."""
+        yield table
+        while table := self.parents.get(table, ""):
+            yield table
+
+
+def _parents(catalog: Catalog) -> dict[str, str]:
+    """What each table is a partition of, by their names alone, as effects know tables."""
+    return {
+        item.identity.name: _WORD.findall(str(parent))[-1]
+        for item in catalog.objects
+        if (parent := item.attributes.get("partition of"))
+    }
 
 
 def _is_nameless(identity: Identity) -> bool:

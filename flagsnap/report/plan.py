@@ -20,7 +20,7 @@ _WHAT: dict[Kind, str] = {
     "rows_deleted": "rows that the reverse deletes",
     "rows_updated": "rows that the reverse overwrites",
     "reverse_does_nothing": "what it changed stays: its reverse does nothing",
-    "reverse_runs_code": "its reverse is code, which nobody can read",
+    "reverse_runs_code": "its reverse is code that flagsnap cannot read",
     "statement_unknown": "its reverse is SQL that was not understood",
     "written_since": "written since the capture",
     "made_by_no_migration": "made by no migration",
@@ -36,6 +36,7 @@ _STYLES: dict[Remedy, str] = {"lost": "red", "kept": "yellow"}
 def plan_text(plan: Plan) -> Iterator[RenderableType]:
     """The whole plan, from top to bottom."""
     yield Text(_verdict(plan), style="bold")
+    yield Text(f"captured {moment(plan.captured_at)}")
     if plan.refused:
         yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
     for each in plan.closed:
@@ -51,16 +52,16 @@ def plan_text(plan: Plan) -> Iterator[RenderableType]:
         yield Text(f"bookkeeping rows set right: {', '.join(map(str, plan.bookkeeping))}")
 
 
-def price(plan: Plan, route: Route) -> str:
-    """What a route costs, in one sentence without a full stop."""
+def price(plan: Plan, route: Route, remedies: Sequence[Remedy] = _WORST_FIRST) -> str:
+    """What a route costs, in one sentence without a full stop; only what has one of these remedies."""
     losses = [loss for loss in plan.losses if loss.route == route and loss.rows != 0]
-    by_remedy = {remedy: [loss for loss in losses if loss.remedy == remedy] for remedy in _WORST_FIRST}
+    by_remedy = {remedy: [loss for loss in losses if loss.remedy == remedy] for remedy in remedies}
     unread = [loss for loss in by_remedy["lost"] if loss.kind in _UNREAD]
     by_remedy["lost"] = [loss for loss in by_remedy["lost"] if loss.kind not in _UNREAD]
     said = [_clause(remedy, group, route) for remedy, group in by_remedy.items() if group]
     if unread:
         more = "more" if by_remedy["lost"] else "rows"
-        said.insert(bool(by_remedy["lost"]), f"MAY LOSE {more}, for {_objects(unread, 'reverse')} cannot be read")
+        said.insert(bool(by_remedy["lost"]), f"MAY LOSE {more} ({_objects(unread, 'reverse')} cannot be read)")
     return ", ".join(said) or "nothing is lost"
 
 
@@ -70,7 +71,7 @@ def kept(plan: Plan) -> str:
 
 
 def _verdict(plan: Plan) -> str:
-    target = f"the state before deploy {plan.to} (captured {moment(plan.captured_at)})"
+    target = f"the state before deploy {plan.to}"
     if plan.route is None and not plan.to_refill:
         return f"nothing to do: the migrations and the schema are {target}"
     if plan.route is None:
@@ -80,7 +81,7 @@ def _verdict(plan: Plan) -> str:
         done = f"unapply {number(sum(len(step.migrations) for step in plan.steps), 'migration')}"
     if plan.live_is_gone:
         return f"{done}, back to {target}: the live database does not exist"
-    return f"{done}, back to {target}: {price(plan, plan.route)}"
+    return f"{done}, back to {target}: {price(plan, plan.route, ('lost', 'kept'))}"
 
 
 def _open_routes(plan: Plan) -> list[Route]:
@@ -96,7 +97,7 @@ def _route(plan: Plan, route: Route) -> Iterator[RenderableType]:
     if route != plan.route:
         yield Text(f"\n{route}, with --strategy {route}: {price(plan, route)}")
     elif losses:
-        yield Text(f"\n{route}, as chosen", style="bold")
+        yield Text(f"\n{route}, as chosen: {price(plan, route)}", style="bold")
     if losses:
         yield _losses(losses)
 

@@ -258,6 +258,16 @@ def test_the_same_command_finishes_a_refill_too(destroyed: Deploys) -> None:
     assert_refilled(destroyed)
 
 
+def test_where_a_refill_never_succeeds_the_snapshot_can_still_be_restored(destroyed: Deploys) -> None:
+    destroyed.database.execute("INSERT INTO guard VALUES (true, 0)")
+    destroyed.rollback("--on-loss", "restore", code=7)
+    ended = destroyed.rollback("--strategy", "restore", "--on-loss", "restore", "--json").json
+    assert ended["route"] == "restore"
+    destroyed.assert_back()
+    assert destroyed.database.rows("SELECT count(*), count(DISTINCT colour) FROM flags_flag") == [(20, 20)]
+    assert destroyed.database.rows(OWED) == [(False,)]
+
+
 def test_differences_are_told_and_nothing_is_refilled(destroyed: Deploys) -> None:
     destroyed.database.execute("ALTER TABLE flags_tag ALTER name DROP NOT NULL")
     ended = destroyed.rollback("--on-loss", "restore", code=3)

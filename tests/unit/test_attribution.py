@@ -113,3 +113,11 @@ def test_what_goes_along_with_a_table_or_column_is_not_kept(item: CatalogObject)
     assert kept((item,)) == [str(item.identity)]
     assert kept((item,), CreatedTable("tag"), AddedColumn("flag", "colour", None)) == []
     assert kept((item,), AddedColumn("other", "colour", None)) == [str(item.identity)]
+
+
+def test_a_partition_has_the_columns_of_its_parent() -> None:
+    table = thing("table", "log_1", **{"partition of": "public.log"})
+    log = (thing("table", "log"), table)
+    added = (thing("column", "size", "log", type="int"), thing("column", "size", "log_1", type="int"))
+    assert kept(added, AddedColumn("log", "size", None), recorded=log) == []
+    assert len(kept(added, AddedColumn("log", "name", None), recorded=log)) == 2

@@ -166,26 +166,18 @@ def test_text_of_a_capture() -> None:
 def test_a_plan_begins_with_its_verdict() -> None:
     """What is done, to which state, and what is lost, the worst first."""
     assert lines_of(PLAN)[0] == (
-        "unapply 21 migrations, back to the state before deploy 2.265.0 (captured 2026-11-22 14:02:00 UTC): "
-        "LOSES 40 values of 1 column that nothing brings back, MAY LOSE more, for 1 reverse cannot be read, "
-        "what 1 migration did to rows stays behind, "
-        "14,000,000 rows of 14 tables and 3 values of 1 column are archived, "
-        "about 1,204 values of 1 column come back from the snapshot"
+        "unapply 21 migrations, back to the state before deploy 2.265.0: "
+        "LOSES 40 values of 1 column that nothing brings back, MAY LOSE more (1 reverse cannot be read), "
+        "what 1 migration did to rows stays behind"
     )
-    assert lines_of(LOSSLESS)[0].endswith(" UTC): 3 values of 1 column are archived")
-    assert lines_of(replace(LOSSLESS, losses=()))[0].endswith(" UTC): nothing is lost")
+    assert lines_of(PLAN)[1] == "captured 2026-11-22 14:02:00 UTC"
+    assert lines_of(LOSSLESS)[0].endswith(" 2.265.0: nothing is lost")
+    assert "unapply, as chosen: 3 values of 1 column are archived" in lines_of(LOSSLESS)
+    assert lines_of(replace(LOSSLESS, losses=()))[0].endswith(" 2.265.0: nothing is lost")
     assert lines_of(RESTORE)[0] == (
-        "restore the snapshot, back to the state before deploy 2.265.0 (captured 2026-11-22 14:02:00 UTC): "
+        "restore the snapshot, back to the state before deploy 2.265.0: "
         "LOSES an unknown number of rows of 1 table written since the capture"
     )
-    gone = lines_of(replace(RESTORE, live_is_gone=True, losses=()))
-    assert gone[0].endswith(" UTC): the live database does not exist")
-    nothing = replace(PLAN, route=None, losses=(), steps=(), to_refill=())
-    assert lines_of(nothing)[0].startswith("nothing to do: the migrations and the schema are the state before deploy ")
-    assert not any("steps" in line for line in lines_of(nothing))
-    owed = lines_of(replace(PLAN, route=None, losses=(), steps=(), to_archive=()))
-    assert owed[0].startswith("refill what an earlier run left to do: ")
-    assert "refill  public.t.a" in " ".join(owed)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +199,7 @@ def test_a_plan_begins_with_its_verdict() -> None:
                 Loss("unapply", "reverse_runs_code", "a.2", None, "lost"),
                 Loss("unapply", "rows_deleted", "public.t", 2, "archived"),
             ),
-            "MAY LOSE rows, for 2 reverses cannot be read, 2 rows of 1 table are archived",
+            "MAY LOSE rows (2 reverses cannot be read), 2 rows of 1 table are archived",
         ),
         (
             (
