@@ -24,10 +24,11 @@ from flagsnap.loss.lineage import Lineage
 from flagsnap.loss.mentions import authors, codes_of, mentioned, values_made
 from flagsnap.loss.values import TableKey
 from flagsnap.migrations import Node
-from flagsnap.postgres import quiet, tidying
+from flagsnap.postgres import tidying
 from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.postgres.facts import count_rows, set_lock_timeout
 from flagsnap.postgres.leftovers import DJANGOS, Counters, Rows, read_authors, read_rows
+from flagsnap.postgres.refill import quiet
 from flagsnap.progress import Progress
 from flagsnap.recorded_rows import RecordedRows, recorded_rows
 from flagsnap.restore import Source

@@ -9,8 +9,8 @@ from flagsnap.catalog import Catalog
 from flagsnap.loss.values import TableKey
 from flagsnap.postgres.clients import Clients
 from flagsnap.postgres.connection import Connection
-from flagsnap.postgres.copying import Script, copy_rows, make_table, names_in, recorded_values
 from flagsnap.postgres.dump import TOC, data_command, dump_id, entries_of, entry_description, toc_entries
+from flagsnap.postgres.refill.copying import Script, copy_rows, make_table, names_in, recorded_values
 from flagsnap.process import Child, run
 from flagsnap.progress import Progress
 from flagsnap.restore import Source, clients_for, toc_list

@@ -12,13 +12,13 @@ from itertools import groupby
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged
 from flagsnap.loss.values import RefillItem, TableKey
-from flagsnap.postgres import filling
-from flagsnap.postgres.columns import Columns, has_values, measure, update
 from flagsnap.postgres.connection import Address, Connection, connect, translated
 from flagsnap.postgres.owed import settle
-from flagsnap.postgres.quiet import begin, lock, release
-from flagsnap.postgres.row_sql import Loaded, Unfit, Written
-from flagsnap.postgres.targets import Target, parents_first, read_target
+from flagsnap.postgres.refill import filling
+from flagsnap.postgres.refill.columns import Columns, has_values, measure, update
+from flagsnap.postgres.refill.quiet import begin, lock, release
+from flagsnap.postgres.refill.row_sql import Loaded, Unfit, Written
+from flagsnap.postgres.refill.targets import Target, parents_first, read_target
 from flagsnap.progress import Progress
 from flagsnap.recorded_rows import RecordedRows, recorded_rows
 from flagsnap.restore import Source

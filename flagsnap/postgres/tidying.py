@@ -8,9 +8,9 @@ from psycopg import sql
 
 from flagsnap.loss.values import TableKey
 from flagsnap.postgres.connection import Connection
-from flagsnap.postgres.copying import SCHEMA
 from flagsnap.postgres.leftovers import Rows, key_texts, primary_key
-from flagsnap.postgres.targets import ForeignKey, read_target
+from flagsnap.postgres.refill.copying import SCHEMA
+from flagsnap.postgres.refill.targets import ForeignKey, read_target
 
 _DEFAULT_PERMISSIONS = ("add", "change", "delete", "view")
 

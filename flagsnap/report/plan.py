@@ -20,7 +20,7 @@ _WHAT: dict[Kind, str] = {
     "rows_deleted": "rows that the reverse deletes",
     "rows_updated": "rows that the reverse overwrites",
     "reverse_does_nothing": "what it changed stays: its reverse does nothing",
-    "reverse_runs_code": "its reverse is code that flagsnap cannot read",
+    "reverse_runs_code": "its reverse is code, which cannot be read",
     "statement_unknown": "its reverse is SQL that was not understood",
     "written_since": "written since the capture",
     "made_by_no_migration": "made by no migration",

@@ -72,12 +72,12 @@ def test_any_digit_that_changes(flagsnap: Flagsnap, manifest: File) -> None:
 
 
 def test_a_newer_format(flagsnap: Flagsnap, manifest: File) -> None:
-    content = json.loads(manifest.read()) | {"format": 2, "databases": {"in": "another shape"}}
+    content = json.loads(manifest.read()) | {"format": 3, "databases": {"in": "another shape"}}
     manifest.write(json.dumps(content).encode())
     ended = flagsnap.within("show", "v2", code=None)
-    assert_refused(ended, "the manifest of v2 has format 2, this flagsnap reads formats up to 1")
+    assert_refused(ended, "the manifest of v2 has format 3, this flagsnap reads formats up to 2")
     assert "hint: use the flagsnap that made it, or a newer one" in ended.err
-    assert_refused(flagsnap.within("capture", "--deploy-id", "v2", code=None), "has format 2")
+    assert_refused(flagsnap.within("capture", "--deploy-id", "v2", code=None), "has format 3")
 
 
 def test_a_snapshot_under_another_name(flagsnap: Flagsnap, manifest: File) -> None:

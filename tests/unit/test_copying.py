@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from flagsnap.errors import SnapshotDamaged
-from flagsnap.postgres.copying import Script, names_in, recorded_values
+from flagsnap.postgres.refill.copying import Script, names_in, recorded_values
 
 ROWS = b"1\tone\n2\t\\\\.\n\\N\t\\.x\n .\\.\n"
 SCRIPT = (

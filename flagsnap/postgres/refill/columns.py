@@ -7,7 +7,7 @@ from psycopg import sql
 
 from flagsnap.loss.values import RefillItem
 from flagsnap.postgres.connection import Connection
-from flagsnap.postgres.row_sql import (
+from flagsnap.postgres.refill.row_sql import (
     Loaded,
     Written,
     alias,
@@ -20,7 +20,7 @@ from flagsnap.postgres.row_sql import (
     of,
     same,
 )
-from flagsnap.postgres.targets import Target
+from flagsnap.postgres.refill.targets import Target
 
 
 @dataclass(frozen=True)

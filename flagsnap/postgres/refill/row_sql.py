@@ -12,8 +12,8 @@ from psycopg import DataError, NotSupportedError, ProgrammingError, errors, sql
 
 from flagsnap.errors import FlagsnapError
 from flagsnap.postgres.connection import Connection
-from flagsnap.postgres.copying import SCHEMA
-from flagsnap.postgres.targets import ForeignKey, Target
+from flagsnap.postgres.refill.copying import SCHEMA
+from flagsnap.postgres.refill.targets import ForeignKey, Target
 
 
 class Unfit(FlagsnapError):

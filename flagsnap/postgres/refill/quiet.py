@@ -8,7 +8,7 @@ from psycopg import errors, sql
 from flagsnap.loss.values import TableKey
 from flagsnap.postgres.connection import Connection, lift_time_limits
 from flagsnap.postgres.facts import set_lock_timeout
-from flagsnap.postgres.targets import Target
+from flagsnap.postgres.refill.targets import Target
 
 _ENABLE = {"O": "ENABLE", "A": "ENABLE ALWAYS"}
 """What gives back how a trigger or rule fires (pg_trigger.tgenabled); others do not fire in our session."""

@@ -8,7 +8,7 @@ from psycopg import sql
 from flagsnap.errors import FlagsnapError
 from flagsnap.loss.values import TableKey
 from flagsnap.postgres.connection import Connection, lift_time_limits
-from flagsnap.postgres.row_sql import (
+from flagsnap.postgres.refill.row_sql import (
     Loaded,
     Written,
     alias,
@@ -21,7 +21,7 @@ from flagsnap.postgres.row_sql import (
     of,
     same,
 )
-from flagsnap.postgres.targets import Target, UniqueIndex
+from flagsnap.postgres.refill.targets import Target, UniqueIndex
 
 
 def analyze(connection: Connection, loaded: Loaded, columns: Sequence[str]) -> None:
