@@ -138,5 +138,6 @@ def _typed(name: str, value: Any) -> Any:
         if name in _MINIMUM and typed < _MINIMUM[name]:
             raise ValueError(name)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name.replace('_', '-')} cannot be {value!r}") from error
+        least = f"give it a number, {_MINIMUM[name]:g} or more" if name in _MINIMUM else ""
+        raise UsageError(f"{name.replace('_', '-')} cannot be {value!r}", least) from error
     return typed

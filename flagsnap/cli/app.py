@@ -102,7 +102,7 @@ def _interrupt(*_: Any) -> None:
 
 
 def _worded(error: TyperException) -> str:
-    text = error.format_message().strip().rstrip(".")
+    text = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     return text[:1].lower() + text[1:]
 
 

@@ -72,6 +72,24 @@ def test_an_unknown_setting_is_named_with_what_was_meant(flagsnap: Flagsnap, own
     assert refused.err == "error: the file flagsnap.toml has an unknown setting stroe\nhint: did you mean store?\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--jobs", "-1"], "error: jobs cannot be -1\nhint: give it a number, 0 or more\n"),
+        (["--count-seconds", "-1"], "error: count-seconds cannot be -1.0\nhint: give it a number, 0 or more\n"),
+        (
+            ["--archive", "some"],
+            (
+                "error: invalid value for '--archive': 'some' is not one of 'affected', 'full', 'none'\n"
+                "hint: flagsnap plan --help\n"
+            ),
+        ),
+    ],
+)
+def test_a_value_that_makes_no_sense(flagsnap: Flagsnap, options: list[str], message: str) -> None:
+    assert flagsnap.within("plan", "--to", "v2", *options, code=2).err == message
+
+
 def test_a_file_that_is_not_there(flagsnap: Flagsnap) -> None:
     refused = flagsnap.within("list", "--config", "gone.toml", code=2)
     assert refused.err.startswith("error: the file gone.toml cannot be read: no such file or directory\n")
