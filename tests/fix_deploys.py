@@ -81,12 +81,12 @@ class Deploys:
 
     def plan(self, *options: str, to: str = DEPLOY) -> dict[str, Any]:
         """The plan, as JSON."""
-        plan: dict[str, Any] = self.flagsnap("plan", "--to", to, "--json", *options).json["plan"]
+        plan: dict[str, Any] = self.flagsnap.within("plan", "--to", to, "--json", *options).json["plan"]
         return plan
 
     def rollback(self, *options: str, to: str = DEPLOY, code: int | None = 0, **environment: str) -> Ended:
         """Run `rollback`, by unapplying unless told otherwise."""
-        return self.flagsnap("rollback", "--to", to, *(options or UNAPPLY), code=code, **environment)
+        return self.flagsnap.within("rollback", "--to", to, *(options or UNAPPLY), code=code, **environment)
 
     def back(self, *options: str, to: str = DEPLOY) -> dict[str, Any]:
         """Roll back and see that the database is what it was; gives back the plan that was carried out."""
