@@ -79,10 +79,13 @@ def _with(words: Words) -> Iterator[Statement]:
     """The data-changing parts of WITH, and the statement behind them."""
     start = words.find("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", start=1)
     parts = [words[at + 1 : words.closing(at)] for at in range(start) if words.upper(at) == "("]
-    parts = [part for part in parts if _CHANGES.match(part.head) or part.upper(0) == "INSERT"]
-    if start == len(words) or (not parts and _CHANGES.search(words[:start].head)):
+    changing = [part for part in parts if _CHANGES.match(part.head) or part.upper(0) == "INSERT"]
+    if start == len(words) or (not changing and _CHANGES.search(words[:start].head)):
         raise Unreadable
-    for part in (*parts, words[start:]):
+    for part in parts:
+        if part not in changing:
+            yield from _unknown_calls(part)
+    for part in (*changing, words[start:]):
         for each in _read(part):
             # A sub-select may look at another part of WITH, which can only be asked here.
             yield replace(each, condition=None) if "SELECT" in part else each
@@ -91,6 +94,7 @@ def _with(words: Words) -> Iterator[Statement]:
 def _delete(words: Words) -> Iterator[Statement]:
     table, alias, at = _target(words, 2)
     yield Statement("delete", table, condition=_where(words, table, alias, at))
+    yield from _unknown_calls(words[at:])
 
 
 def _update(words: Words) -> Iterator[Statement]:
@@ -101,6 +105,7 @@ def _update(words: Words) -> Iterator[Statement]:
     while end < len(words) and words.upper(end - 1) == "DISTINCT":  # IS DISTINCT FROM
         end = words.find("FROM", "WHERE", "RETURNING", start=end + 1)
     yield Statement("update", table, _set_columns(words[at + 1 : end]), _where(words, table, alias, end))
+    yield from _unknown_calls(words[at:])
 
 
 def _truncate(words: Words) -> Iterator[Statement]:
@@ -118,6 +123,7 @@ def _insert(words: Words) -> Iterator[Statement]:
     if words[conflict : conflict + 3].head == "DO UPDATE SET":
         end = words.find("WHERE", "RETURNING", start=conflict)
         yield Statement("update", table, _set_columns(words[conflict + 3 : end]))
+    yield from _unknown_calls(words[at:])
 
 
 def _block(words: Words) -> Iterator[Statement]:
@@ -143,7 +149,7 @@ def _block(words: Words) -> Iterator[Statement]:
 
 
 def _schema(words: Words) -> Iterator[Statement]:
-    if "ATOMIC" in words and not _ATOMIC.match(words.head):
+    if ("ATOMIC" in words and not _ATOMIC.match(words.head)) or _TAKES_ALONG.match(words.head):
         raise Unreadable
     yield Statement("schema")
 
@@ -204,6 +210,12 @@ def _where(words: Words, table: TableName, alias: str | None, at: int) -> str | 
     return None if "SELECT" in condition else condition.text_with(alias, own_name)
 
 
+def _unknown_calls(words: Words) -> Iterator[Statement]:
+    """A function of which nothing is known may do anything, wherever it is called."""
+    if not _calls(words) <= HARMLESS:
+        yield Statement("unknown")
+
+
 def _calls(words: Words) -> frozenset[str]:
     """The functions that are called; quoted ones and those of a schema are under names that no list holds."""
     found: set[str] = set()
@@ -247,6 +259,10 @@ _CHANGES = re.compile(r"\b(DELETE|UPDATE|TRUNCATE|MERGE|DO|EXECUTE|CALL)\b")
 _UNASKABLE = re.compile(r"% ?[S(]|\$ ?\d|^CURRENT OF ")
 _QUOTE = re.compile(r"'|\$\w*\$")
 _ATOMIC = re.compile(r"CREATE (OR REPLACE )?(FUNCTION|PROCEDURE) .* BEGIN ATOMIC .* END( ;)?$")
+# They say of nothing what goes.
+_TAKES_ALONG = re.compile(
+    r"DROP (OWNED\b|(DOMAIN|EXTENSION|FOREIGN DATA WRAPPER|LANGUAGE|SCHEMA|SERVER|TYPE)\b.* CASCADE( ;)?$)"
+)
 _PLPGSQL = re.compile(r"(END( IF| LOOP| CASE)?|NULL|RAISE (NOTICE|WARNING|INFO|DEBUG|LOG) [^(]*)$")
 _ACTION = re.compile(
     r"(ADD|DROP|RENAME) (TO (?=\S+$)|(COLUMN )?(IF (NOT )?EXISTS )?"

@@ -43,9 +43,9 @@ CASES: dict[str, list[tuple[object, ...]]] = {
         ("delete", ".t", (), "lower(name) IN ('a', 'b') AND position('x' in name) > 0")
     ],
     "DELETE FROM t WHERE nextval('s') > 3": [("delete", ".t", (), None)],
-    "DELETE FROM t WHERE our_own(id)": [("delete", ".t", (), None)],
-    "DELETE FROM t WHERE public.count(id)": [("delete", ".t", (), None)],
-    'DELETE FROM t WHERE "lower"(name) = 1': [("delete", ".t", (), None)],
+    "DELETE FROM t WHERE our_own(id)": [("delete", ".t", (), None), ("unknown",)],
+    "DELETE FROM t WHERE public.count(id)": [("delete", ".t", (), None), ("unknown",)],
+    'DELETE FROM t WHERE "lower"(name) = 1': [("delete", ".t", (), None), ("unknown",)],
     "DELETE FROM t WHERE id IN (SELECT t_id FROM u)": [("delete", ".t", (), "id IN (SELECT t_id FROM u)")],
     "DELETE FROM t AS x WHERE EXISTS (SELECT 1 FROM t WHERE t.id < x.id)": [("delete", ".t", (), None)],
     "DELETE FROM t WHERE tags[1] = 'a' # 2": [("delete", ".t", (), "tags[1] = 'a' # 2")],
@@ -135,6 +135,16 @@ CASES: dict[str, list[tuple[object, ...]]] = {
     "WITH x AS (SELECT 1)": [("unknown",)],
     "INSERT INTO t WITH gone AS (DELETE FROM u RETURNING *) SELECT * FROM gone": [("unknown",)],
     "what is this": [("unknown",)],
+    "UPDATE t SET a = our_own(b)": [("update", ".t", ("a",), ""), ("unknown",)],
+    "UPDATE t SET a = 1 FROM (SELECT our_own()) AS x (b)": [("update", ".t", ("a",), None), ("unknown",)],
+    "DELETE FROM t RETURNING our_own(a)": [("delete", ".t", (), ""), ("unknown",)],
+    "INSERT INTO t (a) SELECT our_own()": [("insert", ".t"), ("unknown",)],
+    "WITH x (a) AS (SELECT our_own()) DELETE FROM t": [("unknown",), ("delete", ".t", (), "")],
+    "DROP SCHEMA s CASCADE;": [("unknown",)],
+    "DROP TYPE IF EXISTS a, b CASCADE": [("unknown",)],
+    "DROP OWNED BY somebody": [("unknown",)],
+    # these take no rows along
+    "DROP SCHEMA s; DROP FUNCTION f() CASCADE; DROP TYPE a RESTRICT": [("schema",)] * 3,
 }
 
 
