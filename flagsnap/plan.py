@@ -161,7 +161,8 @@ def count(loss: Loss) -> str:
     """A loss's rows in words."""
     if loss.rows is None:
         return "rows unknown"
-    return ("about " if loss.estimated else "") + f"{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
+    vague = "up to " if loss.at_most else "about " if loss.estimated else ""
+    return f"{vague}{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
 
 
 def state_differences(recorded_catalog: Catalog, live_catalog: Catalog, migrations: SetDifference) -> tuple[str, ...]:

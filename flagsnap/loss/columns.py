@@ -44,7 +44,8 @@ class Columns:
                 continue
             if is_now is None:
                 item = _item(self.recorded, key, column, overwrite=self.names.dropped_column(key, column))
-                yield Question("column_emptied", *key, column, recorded=rows, item=item)
+                nullable = not was.attributes.get("not null")
+                yield Question("column_emptied", *key, column, recorded=rows, item=item, at_most=nullable)
             elif not _is_generated(is_now):
                 yield from self._back(key, now, was, is_now)
                 yield from self._there(key, now, was, is_now, rows)
@@ -87,7 +88,7 @@ class Columns:
         assigned = all(each.startswith("character varying") for each in types) and not self._is_in_sql(key, now)
         if there.cut and not assigned:
             item = _item(self.recorded, key, column, through=types[1])
-            yield Question("type_cast", *key, column, recorded=rows, item=item)
+            yield Question("type_cast", *key, column, recorded=rows, item=item, at_most=True)
         if (now[1], is_now.identity.name) in self.names.nulls and not was.attributes.get("not null"):
             yield self._nulls_filled(key, now, column, is_now)
 
@@ -99,7 +100,7 @@ class Columns:
             return Question("type_cast", *now, name, condition=None)
         item = _item(self.recorded, key, column, condition=f"{_quoted(column)} IS NULL", nulls=value)
         condition = f"{_quoted(name)}::text = ({value})::{type_name}::text"
-        return Question("type_cast", *now, name, condition=condition, item=item)
+        return Question("type_cast", *now, name, condition=condition, item=item, at_most=True)
 
     def _is_in_sql(self, key: TableKey, now: TableKey) -> bool:
         """Whether the project's own SQL may have done something to a table."""

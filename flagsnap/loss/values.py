@@ -72,6 +72,7 @@ class Loss:
     Attributes:
         rows: None where it cannot be told.
         estimated: whether the number is the planner's estimate, for want of time to count.
+        at_most: whether it may be fewer: what the deploy had destroyed is known by its table's rows only.
         detail: what else there is to say, in words.
         item: what brings it back: from the snapshot if the remedy is `refilled`, from the archive if it is `archived`.
     """
@@ -84,6 +85,7 @@ class Loss:
     estimated: bool = False
     detail: str = ""
     item: RefillItem | None = None
+    at_most: bool = False
 
     @property
     def needs_consent(self) -> bool:
@@ -106,6 +108,7 @@ class Question:
         column: None for all of a row.
         recorded: the number, where the snapshot knows it.
         condition: SQL, the rows that are meant; empty for all, None if they cannot be counted.
+        at_most: whether fewer rows may be meant than are found.
         item: what would bring it back.
         fails: why unapplying itself fails where there is such a row, with {} for their number; then it is no loss, but
             the end of that route.
@@ -119,6 +122,7 @@ class Question:
     condition: str | None = ""
     item: RefillItem | None = None
     fails: str = ""
+    at_most: bool = False
 
     @property
     def object(self) -> str:
@@ -127,7 +131,17 @@ class Question:
 
     def answered(self, rows: int | None, *, estimated: bool = False, detail: str = "") -> Loss:
         """The loss of unapplying, before anybody has thought of a remedy."""
-        return Loss("unapply", self.kind, self.object, rows, "lost", estimated, detail, self.item)
+        return Loss(
+            "unapply",
+            self.kind,
+            self.object,
+            rows,
+            "lost",
+            estimated,
+            detail,
+            self.item,
+            self.at_most and rows is not None,
+        )
 
     def failure(self, rows: int | None) -> str:
         """Why unapplying fails, where there are so many rows."""

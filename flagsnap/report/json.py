@@ -144,6 +144,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
                 "rows": loss.rows,
                 "remedy": loss.remedy,
                 "estimated": loss.estimated,
+                "at_most": loss.at_most,
                 "detail": loss.detail,
             }
             for loss in plan.losses

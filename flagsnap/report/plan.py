@@ -131,7 +131,8 @@ def _sum(losses: Sequence[Loss], noun: str) -> str:
     known = sum(loss.rows or 0 for loss in losses)
     if any(loss.rows is None for loss in losses):
         return f"at least {number(known, noun)}" if known else f"an unknown number of {noun}s"
-    return ("about " if any(loss.estimated for loss in losses) else "") + number(known, noun)
+    vague = "about " if any(loss.estimated for loss in losses) else ""
+    return ("up to " if any(loss.at_most for loss in losses) else vague) + number(known, noun)
 
 
 def _objects(losses: Sequence[Loss], noun: str) -> str:
@@ -162,7 +163,7 @@ def _losses(losses: Sequence[Loss]) -> Table:
 def _rows(loss: Loss) -> str:
     if loss.rows is None:
         return "?"
-    return f"≈ {loss.rows:,}" if loss.estimated else f"{loss.rows:,}"
+    return ("≤ " if loss.at_most else "≈ " if loss.estimated else "") + f"{loss.rows:,}"
 
 
 def _steps(plan: Plan) -> Table:

@@ -47,7 +47,7 @@ PLAN_KEYS = {
     "steps",
     "refused",
 }
-LOSS_KEYS = {"route", "kind", "object", "rows", "remedy", "estimated", "detail"}
+LOSS_KEYS = {"route", "kind", "object", "rows", "remedy", "estimated", "at_most", "detail"}
 
 
 def only_object(ended: Ended, command: str, *, ok: bool) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def test_json_of_a_plan() -> None:
         "rows": None,
         "remedy": "lost",
         "estimated": False,
+        "at_most": False,
         "detail": "",
     }
     assert plan["losses"][-4] == {
@@ -87,6 +88,7 @@ def test_json_of_a_plan() -> None:
         "rows": 40,
         "remedy": "lost",
         "estimated": False,
+        "at_most": False,
         "detail": "no key to match by",
     }
     assert plan["archive"] == "affected"
@@ -237,6 +239,13 @@ def test_the_table_of_a_route_has_the_lost_first_and_then_the_largest() -> None:
     assert any(line.split() == ["public.[x]", "3", "2", "inserted,", "1", "deleted", "lost"] for line in restore)
     few = lines_of(replace(PLAN, losses=PLAN.losses[-6:]))
     assert any(line.split()[:3] == ["public.t.a", "≈", "1,204"] for line in few)
+
+
+def test_numbers_that_are_not_exact_are_marked() -> None:
+    few = [replace(loss, at_most=loss.kind == "column_emptied") for loss in PLAN.losses[-6:]]
+    lines = lines_of(replace(PLAN, losses=tuple(few)))
+    assert any("up to 1,204 values of 1 column come back from the snapshot" in line for line in lines)
+    assert any(line.split()[:3] == ["public.t.a", "≤", "1,204"] for line in lines)
 
 
 def test_the_steps_are_in_the_order_in_which_they_are_done() -> None:

@@ -255,6 +255,19 @@ def test_nulls_that_were_given_a_value(default: str | None, condition: str | Non
     assert ask(recorded, catalog(key="id", flag={"id": "integer", "name": after})) == [], "there were none"
 
 
+def test_what_a_column_had_is_known_by_the_rows_of_its_table() -> None:
+    """The snapshot counts rows, not values: only of a column that is NOT NULL every row had one."""
+    columns: Columns = {"name": "text", "size": {"type": "integer", "not null": True}, "code": "integer"}
+    recorded = catalog(key="id", flag={"id": "integer", **columns})
+    found = ask(recorded, catalog(key="id", flag={"id": "integer", "code": "character varying(4)"}))
+    assert {(question.kind, question.object, question.answered(3).at_most) for question in found} >= {
+        ("column_emptied", "public.flag.name", True),
+        ("column_emptied", "public.flag.size", False),
+        ("type_cast", "public.flag.code", True),
+    }
+    assert [question.answered(None).at_most for question in found] == [False] * len(found)
+
+
 def test_a_varchar_that_sql_cut() -> None:
     """Django's own change of a length fails rather than cut."""
     recorded = catalog(key="id", flag={"id": "integer", "name": "character varying(20)"})
