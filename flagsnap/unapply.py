@@ -1,6 +1,7 @@
 """Unapply: the project takes back exactly the extra migrations, and the bookkeeping rows are set right."""
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from flagsnap.bridge.project import Project, UnapplyListener, UnapplyOrder
@@ -63,17 +64,21 @@ class Unapply:
         total = sum(len(step.migrations) for step in self.plan.steps)
         backends: list[int] = []
 
-        def unapplying_one(migration: Migration) -> None:
-            begun.append(migration)
-            progress.note(f"unapplying {migration}")
+        with ExitStack() as stage:
+            task = stage.enter_context(progress.task("prepare", total))
 
-        with progress.task("prepare", total) as preparing, progress.task("unapply", total) as unapplying:
-            listener = UnapplyListener(
-                started=backends.append,
-                prepared=lambda: preparing.advance(1),
-                unapplying=unapplying_one,
-                committed=unapplying.advance,
-            )
+            def unapplying_one(migration: Migration) -> None:
+                nonlocal task
+                if not begun:  # all is prepared
+                    stage.close()
+                    task = stage.enter_context(progress.task("unapply", total))
+                begun.append(migration)
+                progress.note(f"unapplying {migration}")
+
+            def advance(migrations: int = 1) -> None:
+                task.advance(migrations)
+
+            listener = UnapplyListener(backends.append, advance, unapplying_one, advance)
             try:
                 self.project.unapply(order, listener)
             except BaseException:

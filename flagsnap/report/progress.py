@@ -13,6 +13,8 @@ from rich.text import Text
 
 from flagsnap.progress import Task, Unit
 
+_WORTH_A_LINE = 0.05
+
 
 class ConsoleProgress:
     """Tells people; implements `flagsnap.progress.Progress`."""
@@ -28,11 +30,13 @@ class ConsoleProgress:
 
     @contextmanager
     def task(self, title: str, total: int | None = None, unit: Unit = "items") -> Iterator[Task]:
-        """Draw a bar on a terminal; elsewhere tell the end of the step with the time that it took."""
+        """Draw a bar on a terminal; elsewhere tell the end of the step with the time that it took, if that is any."""
         if self._quiet or not self._console.is_terminal:
             began = time.monotonic()
             yield _Nothing()
-            self.note(f"{title}: {time.monotonic() - began:.1f} s")
+            seconds = time.monotonic() - began
+            if seconds >= _WORTH_A_LINE:
+                self.note(f"{title}: {seconds:.1f} s")
             return
         bar = self._bars.add_task(title, total=total, unit=unit)
         self._bars.start()

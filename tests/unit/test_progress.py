@@ -30,8 +30,11 @@ def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_terminal_each_step_is_a_line() -> None:
     stream = io.StringIO()
-    work(progress_on(stream))
-    assert stream.getvalue() == "a [note]\nwarning: look [here]\ndump: 0.0 s\n"
+    progress = progress_on(stream)
+    with progress.task("restore"):
+        work(progress)  # it takes no time, so its own line would say nothing
+        time.sleep(0.06)
+    assert stream.getvalue() == "a [note]\nwarning: look [here]\nrestore: 0.1 s\n"
 
 
 def test_quiet_leaves_the_warnings() -> None:
