@@ -21,11 +21,8 @@ from flagsnap.cli.target import (
 from flagsnap.errors import Interrupted
 
 if TYPE_CHECKING:
-    from flagsnap.loss.values import Route
     from flagsnap.plan import Plan
     from flagsnap.rollback import Rollback
-
-_NAMED = 2
 
 
 def rollback(
@@ -82,7 +79,7 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
 
     print_result(errors(), PlanShown(plan))
     if plan.needs_consent and rollback.request.on_loss == "ask":
-        answer = run.ask(f"{_prices(plan)}: {_choices(plan)}? [no]")
+        answer = run.ask(f"{_prices(plan)}\n{_choices(plan)}? [no]")
         if answer == "accept":
             return plan
         if answer == "restore" and plan.route == "unapply":
@@ -94,21 +91,10 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
 
 
 def _prices(plan: "Plan") -> str:
-    """What each open route loses, the chosen one first."""
-    from flagsnap.plan import ROUTES
+    """What each open route costs, the chosen one first."""
+    from flagsnap.report.plan import open_routes, price
 
-    closed = {each.route for each in plan.closed}
-    routes = sorted(set(ROUTES) - closed, key=lambda route: route != plan.route)
-    return ", ".join(f"{route} loses {_price(plan, route)}" for route in routes)
-
-
-def _price(plan: "Plan", route: "Route") -> str:
-    from flagsnap.plan import count
-
-    lost = [loss for loss in plan.losses if loss.route == route and loss.needs_consent]
-    named = ", ".join(f"{loss.object} ({count(loss)})" for loss in lost[:_NAMED])
-    more = len(lost) - _NAMED
-    return (named or "nothing") + (f" and {more} more" if more > 0 else "")
+    return "\n".join(f"{route}: {price(plan, route, ('lost', 'kept'))}" for route in open_routes(plan))
 
 
 def _choices(plan: "Plan") -> str:

@@ -41,7 +41,7 @@ def plan_text(plan: Plan) -> Iterator[RenderableType]:
         yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
     for each in plan.closed:
         yield Text(f"{each.route} is closed: {each.reason}")
-    for route in _open_routes(plan):
+    for route in open_routes(plan):
         yield from _route(plan, route)
     if plan.route or plan.to_refill:
         yield Text("\nsteps", style="bold")
@@ -65,6 +65,14 @@ def price(plan: Plan, route: Route, remedies: Sequence[Remedy] = _WORST_FIRST) -
     return ", ".join(said) or "nothing is lost"
 
 
+def open_routes(plan: Plan) -> list[Route]:
+    """The chosen route first; none if there is nothing to choose."""
+    if plan.route is None or plan.live_is_gone:
+        return []
+    closed = {each.route for each in plan.closed}
+    return [plan.route, *(route for route in ROUTES if route != plan.route and route not in closed)]
+
+
 def kept(plan: Plan) -> str:
     """What no migration made."""
     return ", ".join(map(str, plan.kept))
@@ -82,14 +90,6 @@ def _verdict(plan: Plan) -> str:
     if plan.live_is_gone:
         return f"{done}, back to {target}: the live database does not exist"
     return f"{done}, back to {target}: {price(plan, plan.route, ('lost', 'kept'))}"
-
-
-def _open_routes(plan: Plan) -> list[Route]:
-    """The chosen route first; none if there is nothing to choose."""
-    if plan.route is None or plan.live_is_gone:
-        return []
-    closed = {each.route for each in plan.closed}
-    return [plan.route, *(route for route in ROUTES if route != plan.route and route not in closed)]
 
 
 def _route(plan: Plan, route: Route) -> Iterator[RenderableType]:
