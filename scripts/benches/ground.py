@@ -1,22 +1,17 @@
-"""Measure flagsnap against the bare tools on one server, in one run, in turns; the ratios are what counts.
+"""What the benches stand on: a server of their own with a database, flagsnap and the bare tools on it, and a watch."""
 
-Both sides get the same jobs and compression, and both sync what they write, as pg_dump does by itself.
-"""
-
-import argparse
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import bench_refill
-import bench_s3
 import psycopg
 
 from flagsnap.demo import server as embedded
@@ -132,7 +127,7 @@ class Bench:
 
     def compare(self, title: str, ours: Callable[[], None], theirs: Callable[[], None], limit: float) -> bool:
         """Run both in turns; print the medians and the median of the ratios pair by pair."""
-        return self.report(title, [(bench_s3.timed(ours), bench_s3.timed(theirs)) for _ in range(self.runs)], limit)
+        return self.report(title, [(timed(ours), timed(theirs)) for _ in range(self.runs)], limit)
 
     def report(self, title: str, pairs: Sequence[tuple[float, float]], limit: float) -> bool:
         """Print what pairs of times come to; whether the ratio is within the limit."""
@@ -145,6 +140,13 @@ class Bench:
     def run(self, *argv: str, **settings: str) -> None:
         """Run a program."""
         subprocess.run(argv, check=True, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
+
+
+def timed(action: Callable[[], None]) -> float:
+    """How many seconds it takes."""
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
 
 
 def remove(path: Path) -> None:
@@ -170,54 +172,3 @@ def prepared(gigabytes: float, runs: int) -> Iterator[Bench]:
             yield bench
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def on_disk(bench: Bench) -> bool:
-    """Captures to and restores from a folder."""
-    good = [
-        bench.compare(
-            "capture / pg_dump -Fd with the same options",
-            bench.capture,
-            lambda: bench.dump(*bench.directory()),
-            1.10,
-        ),
-        bench.compare("capture / pg_dump -Fc as people type it", bench.capture, lambda: bench.dump("-Fc"), 0.60),
-    ]
-    bench.flagsnap("capture", "--deploy-id", "kept")
-    dump = bench.folder / "store" / "kept" / "dumps" / "default"
-    good.append(
-        bench.compare(
-            "restore up to the swap / pg_restore and ANALYZE", bench.restore_copy, lambda: bench.restore(dump), 1.10
-        )
-    )
-    print(f"peak memory of flagsnap: {bench.memory / 1e6:.0f} MB (under {MEMORY_LIMIT / 1e6:.0f} MB)")
-    return all(good) and bench.memory < MEMORY_LIMIT
-
-
-def main() -> int:
-    """Run all comparisons; 1 if one is over its limit."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gigabytes", type=float, default=2.0, help="the size of the database [2.0]")
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
-    parser.add_argument("--only", choices=["disk", "s3", "refill"], help="one part")
-    parser.add_argument("--rate", type=float, default=20.0, help="how many MB the S3 server takes in a second [20]")
-    parser.add_argument("--rows", type=int, default=5_000_000, help="how many rows are refilled [5000000]")
-    options = parser.parse_args()
-    gigabytes = 0.0 if options.only == "refill" else options.gigabytes
-    with prepared(gigabytes, options.runs) as bench:
-        print(
-            f"PostgreSQL {bench.server.major}, {bench.size() / 1e9:.2f} GB, {JOBS} jobs,"
-            f" {compression_for(bench.clients)}, {bench.runs} runs\n"
-        )
-        print(f"{'':58} {'flagsnap':>9} {'bare':>9}   ratio")
-        parts = {
-            "disk": lambda: on_disk(bench),
-            "s3": lambda: bench_s3.to_bucket(bench, options.rate),
-            "refill": lambda: bench_refill.refills(bench, options.rows),
-        }
-        good = [part() for name, part in parts.items() if options.only in {None, name}]
-        return 0 if all(good) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,7 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ import boto3
 from botocore.config import Config
 
 from flagsnap.demo import server as embedded
+from scripts.benches.ground import Bench, timed
 
 if TYPE_CHECKING:
-    from bench import Bench
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "bench"
@@ -86,7 +86,7 @@ class S3:
             thread.join()
 
 
-def to_bucket(bench: "Bench", rate: float) -> bool:
+def to_bucket(bench: Bench, rate: float) -> bool:
     """Compare; False if something is over its limit."""
     with _running(bench.folder, rate) as s3:
         numbers = iter(range(1000))
@@ -149,10 +149,3 @@ def _size(folder: Path) -> int:
         except FileNotFoundError:  # it was uploaded meanwhile
             continue
     return total
-
-
-def timed(action: Callable[[], None]) -> float:
-    """How many seconds it takes."""
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began

@@ -3,20 +3,15 @@
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
-from bench_s3 import timed
 
 from flagsnap.loss.values import RefillItem
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.owed import remember
-
-if TYPE_CHECKING:
-    from bench import Bench
+from scripts.benches.ground import MEMORY_LIMIT, Bench, timed
 
 LIMIT = 2.0
-MEMORY_LIMIT = 150e6
 DEPLOY = "refill"
 _FILL = """
     CREATE TABLE event AS
@@ -28,7 +23,7 @@ _BEFORE = "BEGIN; CREATE TEMPORARY TABLE old (LIKE event) ON COMMIT DROP;\n"
 _AFTER = "UPDATE public.event SET note = old.note FROM old WHERE old.id = event.id; COMMIT;\n"
 
 
-def refills(bench: "Bench", rows: int) -> bool:
+def refills(bench: Bench, rows: int) -> bool:
     """Refill `rows` rows both ways, in turns."""
     with psycopg.connect(bench.database("bench"), autocommit=True) as connection:
         connection.execute(_FILL, (rows,))
@@ -42,7 +37,7 @@ def refills(bench: "Bench", rows: int) -> bool:
     return good and bench.memory < MEMORY_LIMIT
 
 
-def _ours(bench: "Bench", rows: int) -> float:
+def _ours(bench: Bench, rows: int) -> float:
     _deploy_and_back(bench)
     with connect(Address.parse(bench.database("bench")), "bench") as connection:
         remember(connection, DEPLOY, (RefillItem("public", "event", ("note",), ("id",)),))
@@ -51,14 +46,14 @@ def _ours(bench: "Bench", rows: int) -> float:
     return seconds
 
 
-def _bare(bench: "Bench", rows: int) -> float:
+def _bare(bench: Bench, rows: int) -> float:
     _deploy_and_back(bench)
     seconds = timed(lambda: _copy_and_update(bench, bench.folder / "store" / DEPLOY / "dumps" / "default"))
     _check(bench, rows)
     return seconds
 
 
-def _copy_and_update(bench: "Bench", dump: Path) -> None:
+def _copy_and_update(bench: Bench, dump: Path) -> None:
     restore = (bench.clients.path("pg_restore"), "--data-only", "--table=event", "--file=-", str(dump))
     psql = (bench.clients.path("psql"), "-qX", "--set=ON_ERROR_STOP=1", bench.database("bench"))
     with (
@@ -78,7 +73,7 @@ def _copy_and_update(bench: "Bench", dump: Path) -> None:
             raise SystemExit("psql or pg_restore failed")
 
 
-def _deploy_and_back(bench: "Bench") -> None:
+def _deploy_and_back(bench: Bench) -> None:
     """Drop the column and add it again; the table is then as compact as at first."""
     with psycopg.connect(bench.database("bench"), autocommit=True) as connection:
         connection.execute("ALTER TABLE event DROP note")
@@ -87,7 +82,7 @@ def _deploy_and_back(bench: "Bench") -> None:
         connection.execute("CHECKPOINT")
 
 
-def _check(bench: "Bench", rows: int) -> None:
+def _check(bench: Bench, rows: int) -> None:
     with psycopg.connect(bench.database("bench")) as connection:
         row = connection.execute("SELECT count(*) FROM event WHERE note = 'note ' || id").fetchone()
     if row != (rows,):
