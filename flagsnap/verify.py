@@ -6,7 +6,7 @@ from flagsnap.errors import FlagsnapError, SnapshotDamaged
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.facts import read_current_state
 from flagsnap.progress import Progress
-from flagsnap.restore import compare
+from flagsnap.restoring.restore import compare
 from flagsnap.results import Check
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots

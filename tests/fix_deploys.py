@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from flagsnap.capture import CaptureRequest, capture
 from flagsnap.postgres.connection import Address
 from flagsnap.progress import Silent
+from flagsnap.recording.capture import CaptureRequest, capture
 from flagsnap.stores.snapshots import Snapshots
 from flagsnap.verify import verify_live
 from tests.fix_cli import Ended, Flagsnap

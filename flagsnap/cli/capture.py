@@ -25,8 +25,8 @@ def capture(
     ] = IfExists.KEEP,
 ) -> None:
     """Record the migrations and the schema, and dump the database: before each deploy."""
-    from flagsnap.capture import CaptureRequest
-    from flagsnap.capture import capture as use_case
+    from flagsnap.recording.capture import CaptureRequest
+    from flagsnap.recording.capture import capture as use_case
 
     request = CaptureRequest(
         address=run.address,

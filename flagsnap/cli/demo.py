@@ -49,7 +49,7 @@ class _Place:
         from flagsnap.postgres.connection import Address, connect
         from flagsnap.postgres.facts import read_server
         from flagsnap.postgres.locks import holding
-        from flagsnap.recording import owner_of
+        from flagsnap.recording.record import owner_of
 
         address = Address.parse(database_url)
         try:

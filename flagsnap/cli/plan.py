@@ -29,7 +29,7 @@ def plan(
 ) -> None:
     """Show what a rollback would do, and what it would cost. Changes nothing."""
     from flagsnap.results import PlanShown
-    from flagsnap.rollback import opened
+    from flagsnap.rollback.run import opened
 
     request = build_request(
         run,

@@ -25,8 +25,8 @@ def refill(
 
     One transaction: all of it comes back, or nothing. Running it once more does no harm.
     """
-    from flagsnap.refill_later import refill_from_archive, refill_owed
-    from flagsnap.situation import RollbackRequest
+    from flagsnap.rollback.refill_later import refill_from_archive, refill_owed
+    from flagsnap.rollback.situation import RollbackRequest
 
     if (to is None) == (from_ is None):
         raise UsageError("say what to refill", "--to ID (what a rollback owes), or --from ARCHIVE (what it archived)")

@@ -15,7 +15,7 @@ def restore(
     ],
 ) -> None:
     """Make a copy of a snapshot beside the live database, which is not touched."""
-    from flagsnap.restore import Source, restore_copy
+    from flagsnap.restoring.restore import Source, restore_copy
 
     source = Source(run.snapshots, run.snapshots.to_restore(deploy_id), run.settings.workers, run.settings.pg_bin)
     run.show(restore_copy(source, run.address, into, run.progress))

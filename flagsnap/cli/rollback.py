@@ -22,7 +22,7 @@ from flagsnap.errors import Interrupted
 
 if TYPE_CHECKING:
     from flagsnap.plan import Plan
-    from flagsnap.rollback import Rollback
+    from flagsnap.rollback.run import Rollback
 
 
 def rollback(
@@ -46,7 +46,7 @@ def rollback(
     --to ID is the state just BEFORE deploy ID migrated; --to-running ID is the state that deploy ID ran with.
     """
     from flagsnap.results import PlanShown
-    from flagsnap.rollback import opened
+    from flagsnap.rollback.run import opened
 
     request = build_request(
         run,

@@ -9,7 +9,7 @@ from flagsnap.cli.run import Run
 from flagsnap.errors import UsageError
 
 if TYPE_CHECKING:
-    from flagsnap.situation import RollbackRequest
+    from flagsnap.rollback.situation import RollbackRequest
 
 To = Annotated[
     str | None,
@@ -89,7 +89,7 @@ def build_request(
 
     `ask` says whether somebody may be asked about losses; where nobody is there to answer, asking means refusing.
     """
-    from flagsnap.situation import RollbackRequest
+    from flagsnap.rollback.situation import RollbackRequest
 
     if (to is None) == (to_running is None):
         raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")

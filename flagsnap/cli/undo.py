@@ -12,7 +12,7 @@ def undo(
     run: Run, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before going ahead.")] = False
 ) -> None:
     """Bring back the live database that the newest restore has replaced."""
-    from flagsnap.undo import undo as use_case
+    from flagsnap.restoring.undo import undo as use_case
 
     address = run.address
     question = f"swap {address} with its retired database? [y/N]"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flagsnap.capture import CaptureRequest, capture
 from flagsnap.progress import Silent
+from flagsnap.recording.capture import CaptureRequest, capture
 from tests.fix_deploys import DEPLOY, Deploys
 from tests.fix_projects import migration
 from tests.integration.matrix_rows import (

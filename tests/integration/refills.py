@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from flagsnap.capture import CaptureRequest, capture
 from flagsnap.loss.values import RefillItem
 from flagsnap.postgres.connection import Address
 from flagsnap.progress import Silent
-from flagsnap.refill import refill
-from flagsnap.restore import Source
+from flagsnap.recording.capture import CaptureRequest, capture
+from flagsnap.refilling.refill import refill
+from flagsnap.restoring.restore import Source
 from flagsnap.results import Refilled
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database

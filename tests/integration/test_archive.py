@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from flagsnap.archive import take_archive
 from flagsnap.errors import FlagsnapError
 from flagsnap.loss.values import ArchiveScope, RefillItem, TableKey
 from flagsnap.postgres.clients import find_clients
 from flagsnap.postgres.connection import Address
 from flagsnap.postgres.dump import entry_description, toc_entries
 from flagsnap.progress import Silent
-from flagsnap.rollback import opened
-from flagsnap.situation import RollbackRequest
+from flagsnap.rollback.archive import take_archive
+from flagsnap.rollback.run import opened
+from flagsnap.rollback.situation import RollbackRequest
 from flagsnap.snapshot import ARCHIVE_FORMAT, FORMAT, Manifest
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database

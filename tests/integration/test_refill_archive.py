@@ -7,8 +7,8 @@ import pytest
 from flagsnap.loss.values import RefillItem
 from flagsnap.postgres.connection import connect
 from flagsnap.progress import Silent
-from flagsnap.recording import RecordRequest, record
-from flagsnap.refill import refill
+from flagsnap.recording.record import RecordRequest, record
+from flagsnap.refilling.refill import refill
 from flagsnap.snapshot import Archive
 from tests.fix_deploys import refusal
 from tests.integration.refills import DEPLOY, Refills, item, refills

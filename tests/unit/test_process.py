@@ -110,8 +110,10 @@ def test_pump_sends_all_between_what_comes_before_and_after(tmp_path: Path) -> N
 def test_pump_never_sends_the_end_when_the_source_failed(tmp_path: Path) -> None:
     keep = "import sys\nwith open('out', 'w') as f:\n for line in sys.stdin: f.write(line); f.flush()"
     sink = Command((sys.executable, "-c", keep), folder=tmp_path)
+    wait = "import os, sys, time\nprint('half', flush=True)\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
+    source = Command((sys.executable, "-c", f"{wait}\nsys.exit(4)", str(tmp_path / "out")))
     with pytest.raises(ChildFailed, match="ended with exit code 4"):
-        pump(python("import sys; print('half'); sys.exit(4)"), sink, "BEGIN;\n", ["COMMIT;\n"])
+        pump(source, sink, "BEGIN;\n", ["COMMIT;\n"])
     assert "COMMIT" not in (tmp_path / "out").read_text()
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from flagsnap import __version__
-from flagsnap.dumping import Dumper
 from flagsnap.errors import FlagsnapError
 from flagsnap.loss.values import TableKey
 from flagsnap.postgres.clients import Clients, find_clients
@@ -29,6 +28,7 @@ from flagsnap.postgres.facts import (
     with_heirs,
 )
 from flagsnap.progress import Progress
+from flagsnap.recording.dumping import Dumper
 from flagsnap.snapshot import (
     ARCHIVE_FORMAT,
     FORMAT,

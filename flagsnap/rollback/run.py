@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from flagsnap.archive import take_archive
-from flagsnap.by_unapplying import ByUnapplying
 from flagsnap.errors import ConnectionFailed, UsageError
-from flagsnap.in_place import restore_in_place
 from flagsnap.plan import OnLoss, Plan, Strategy, decide, require_consent
 from flagsnap.postgres import databases
 from flagsnap.postgres.connection import Connection, connect
@@ -20,10 +17,13 @@ from flagsnap.postgres.facts import read_current_state, read_server
 from flagsnap.postgres.facts import read_system_identifier as read_identifier
 from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.progress import Progress
-from flagsnap.proof import prove, refuse_if_moved
-from flagsnap.restore import replace_live
+from flagsnap.restoring.in_place import restore_in_place
+from flagsnap.restoring.restore import replace_live
 from flagsnap.results import RollbackResult
-from flagsnap.situation import Live, RollbackRequest, Situation, there
+from flagsnap.rollback.archive import take_archive
+from flagsnap.rollback.by_unapplying import ByUnapplying
+from flagsnap.rollback.proof import prove, refuse_if_moved
+from flagsnap.rollback.situation import Live, RollbackRequest, Situation, there
 
 _ORPHAN_SECONDS = 15.0
 

@@ -5,8 +5,8 @@ from flagsnap.plan import Plan
 from flagsnap.postgres.connection import connect
 from flagsnap.postgres.facts import LiveState, read_current_state, read_migrations
 from flagsnap.progress import Progress
-from flagsnap.restore import compare
-from flagsnap.situation import Live, RollbackRequest
+from flagsnap.restoring.restore import compare
+from flagsnap.rollback.situation import Live, RollbackRequest
 
 _NOTHING = "plan"
 

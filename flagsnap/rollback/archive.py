@@ -8,8 +8,8 @@ from flagsnap.loss.values import TableKey
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import connect
 from flagsnap.progress import Progress
-from flagsnap.recording import RecordRequest, record
-from flagsnap.situation import Live, RollbackRequest
+from flagsnap.recording.record import RecordRequest, record
+from flagsnap.rollback.situation import Live, RollbackRequest
 from flagsnap.snapshot import Archive, Manifest, archive_id_from
 
 

@@ -22,7 +22,7 @@ from flagsnap.postgres.counting import Count, Counting
 from flagsnap.postgres.facts import LiveState, ServerFacts, read_statistics, set_lock_timeout
 from flagsnap.postgres.owed import read_owed
 from flagsnap.progress import Progress
-from flagsnap.restore import Source, createdb_problem
+from flagsnap.restoring.restore import Source, createdb_problem
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
 

@@ -30,8 +30,8 @@ from flagsnap.postgres.facts import count_rows, set_lock_timeout
 from flagsnap.postgres.leftovers import DJANGOS, Counters, Rows, read_authors, read_rows
 from flagsnap.postgres.refill import quiet
 from flagsnap.progress import Progress
-from flagsnap.recorded_rows import RecordedRows, recorded_rows
-from flagsnap.restore import Source
+from flagsnap.refilling.recorded_rows import RecordedRows, recorded_rows
+from flagsnap.restoring.restore import Source
 from flagsnap.results import Leftover
 from flagsnap.snapshot import RecordedDatabase
 

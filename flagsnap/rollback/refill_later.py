@@ -8,10 +8,10 @@ from flagsnap.errors import UsageError
 from flagsnap.loss.values import RefillItem
 from flagsnap.postgres.owed import read_owed
 from flagsnap.progress import Progress
-from flagsnap.refill import refill
+from flagsnap.refilling.refill import refill
 from flagsnap.results import RefillResult
-from flagsnap.rollback import opened
-from flagsnap.situation import Live, RollbackRequest
+from flagsnap.rollback.run import opened
+from flagsnap.rollback.situation import Live, RollbackRequest
 
 _NAMED = 5
 

@@ -4,11 +4,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from flagsnap.errors import ConnectionFailed, UsageError
-from flagsnap.in_place import undo_in_place
 from flagsnap.postgres import databases, in_place
 from flagsnap.postgres.connection import Address, Connection, connect
 from flagsnap.postgres.locks import holding, key_of
 from flagsnap.progress import Progress
+from flagsnap.restoring.in_place import undo_in_place
 from flagsnap.results import UndoResult
 
 

@@ -8,18 +8,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flagsnap.archive import take_archive
 from flagsnap.errors import FlagsnapError, HalfWay, UsageError
-from flagsnap.leftovers import Watch
 from flagsnap.loss.values import TableKey
 from flagsnap.plan import Plan
 from flagsnap.postgres import owed
 from flagsnap.progress import Progress
-from flagsnap.proof import prove, refuse_if_moved
-from flagsnap.refill import refill
+from flagsnap.refilling.refill import refill
 from flagsnap.results import Leftover, Refilled, RollbackResult
-from flagsnap.situation import Live, RollbackRequest
-from flagsnap.unapply import Unapply
+from flagsnap.rollback.archive import take_archive
+from flagsnap.rollback.leftovers import Watch
+from flagsnap.rollback.proof import prove, refuse_if_moved
+from flagsnap.rollback.situation import Live, RollbackRequest
+from flagsnap.rollback.unapply import Unapply
 
 _NAMED = 5
 

@@ -20,8 +20,8 @@ from flagsnap.postgres.refill.quiet import begin, lock, release
 from flagsnap.postgres.refill.row_sql import Loaded, Unfit, Written
 from flagsnap.postgres.refill.targets import Target, parents_first, read_target
 from flagsnap.progress import Progress
-from flagsnap.recorded_rows import RecordedRows, recorded_rows
-from flagsnap.restore import Source
+from flagsnap.refilling.recorded_rows import RecordedRows, recorded_rows
+from flagsnap.restoring.restore import Source
 from flagsnap.results import Refilled
 
 _STAYS = "nobody knows how what is there came there, so it stays"

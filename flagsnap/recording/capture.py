@@ -11,7 +11,7 @@ from flagsnap.postgres.connection import Address, Connection, connect
 from flagsnap.postgres.facts import read_current_state
 from flagsnap.postgres.locks import holding
 from flagsnap.progress import Progress
-from flagsnap.recording import RecordRequest, record
+from flagsnap.recording.record import RecordRequest, record
 from flagsnap.results import CaptureResult
 from flagsnap.snapshot import Manifest, check_deploy_id, deploy_id_from
 from flagsnap.stores.snapshots import Snapshots

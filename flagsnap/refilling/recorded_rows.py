@@ -13,7 +13,7 @@ from flagsnap.postgres.dump import TOC, data_command, dump_id, entries_of, entry
 from flagsnap.postgres.refill.copying import Script, copy_rows, make_table, names_in, recorded_values
 from flagsnap.process import Child, run
 from flagsnap.progress import Progress
-from flagsnap.restore import Source, clients_for, toc_list
+from flagsnap.restoring.restore import Source, clients_for, toc_list
 from flagsnap.snapshot import RecordedDatabase
 
 

@@ -1,0 +1,1 @@
+"""Making snapshots: the state is recorded and dumped in one database snapshot, for a capture or for an archive."""

@@ -1,0 +1,1 @@
+"""Putting recorded rows back into a database that is in use."""
