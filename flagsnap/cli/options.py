@@ -49,7 +49,7 @@ GLOBAL_OPTIONS: dict[str, Any] = {
     ],
     "json": Annotated[bool | None, _global("--json", help="One JSON object on standard output.")],
     "quiet": Annotated[bool | None, _global("--quiet", "-q", help="No progress, only warnings.")],
-    "verbose": Annotated[bool | None, _global("--verbose", "-v", help="With an error, all that is known of it.")],
+    "verbose": Annotated[bool | None, _global("--verbose", "-v", help="Tell every step, and all of an error.")],
     "traceback": Annotated[bool | None, _global("--traceback", help="With an error, where it was raised.")],
 }
 

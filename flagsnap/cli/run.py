@@ -89,7 +89,8 @@ class Run:
         from flagsnap.report.console import errors
         from flagsnap.report.progress import ConsoleProgress
 
-        return ConsoleProgress(errors(), quiet=bool(self.options.get("quiet")))
+        told = self.options
+        return ConsoleProgress(errors(), quiet=bool(told.get("quiet")), verbose=bool(told.get("verbose")))
 
     def show(self, result: object, *, ok: bool = True) -> None:
         """Print a result on standard output."""

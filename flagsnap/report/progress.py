@@ -19,10 +19,11 @@ _WORTH_A_LINE = 0.05
 class ConsoleProgress:
     """Tells people; implements `flagsnap.progress.Progress`."""
 
-    def __init__(self, console: Console, *, quiet: bool) -> None:
-        """With `quiet`, nothing but warnings."""
+    def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
+        """With `quiet`, nothing but warnings; with `verbose`, steps that took no time as well."""
         self._console = console
         self._quiet = quiet
+        self._shortest = 0.0 if verbose else _WORTH_A_LINE
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), console=console, transient=True
         )
@@ -30,12 +31,12 @@ class ConsoleProgress:
 
     @contextmanager
     def task(self, title: str, total: int | None = None, unit: Unit = "items") -> Iterator[Task]:
-        """Draw a bar on a terminal; elsewhere tell the end of the step with the time that it took, if that is any."""
+        """Draw a bar on a terminal; elsewhere tell the end of the step with the time that it took."""
         if self._quiet or not self._console.is_terminal:
             began = time.monotonic()
             yield _Nothing()
             seconds = time.monotonic() - began
-            if seconds >= _WORTH_A_LINE:
+            if seconds >= self._shortest:
                 self.note(f"{title}: {seconds:.1f} s")
             return
         bar = self._bars.add_task(title, total=total, unit=unit)

@@ -119,7 +119,7 @@ def test_restore_killed_before_it_is_complete(database: Database, flagsnap: Flag
 
 def test_restore_killed_right_before_the_swap(database: Database, flagsnap: Flagsnap) -> None:
     deploy(database, flagsnap)
-    with running(flagsnap, *ROLLBACK) as run:
+    with running(flagsnap, *ROLLBACK, "--verbose") as run:
         wait_for_line(run, "analyse:")
     assert not is_recorded(database)
     assert (len(retired(database)), len(scratch(database))) == (0, 1)
@@ -151,7 +151,7 @@ def test_restore_killed_in_the_swap(database: Database, flagsnap: Flagsnap) -> N
 
 def test_restore_killed_right_after_the_swap(database: Database, flagsnap: Flagsnap) -> None:
     deploy(database, flagsnap)
-    with running(flagsnap, *ROLLBACK) as run:
+    with running(flagsnap, *ROLLBACK, "--verbose") as run:
         wait_for_line(run, "swap:")
     assert is_recorded(database)
     assert (len(retired(database)), scratch(database)) == (1, [])

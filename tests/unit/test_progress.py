@@ -10,9 +10,11 @@ from flagsnap.progress import Progress, Silent
 from flagsnap.report.progress import ConsoleProgress
 
 
-def progress_on(stream: io.StringIO, *, quiet: bool = False, terminal: bool = False) -> ConsoleProgress:
+def progress_on(
+    stream: io.StringIO, *, quiet: bool = False, verbose: bool = False, terminal: bool = False
+) -> ConsoleProgress:
     console = Console(file=stream, force_terminal=terminal, width=80, markup=False, emoji=False)
-    return ConsoleProgress(console, quiet=quiet)
+    return ConsoleProgress(console, quiet=quiet, verbose=verbose)
 
 
 def work(progress: Progress) -> None:
@@ -35,6 +37,12 @@ def test_without_a_terminal_each_step_is_a_line() -> None:
         work(progress)  # it takes no time, so its own line would say nothing
         time.sleep(0.06)
     assert stream.getvalue() == "a [note]\nwarning: look [here]\nrestore: 0.1 s\n"
+
+
+def test_verbose_tells_steps_that_took_no_time() -> None:
+    stream = io.StringIO()
+    work(progress_on(stream, verbose=True))
+    assert stream.getvalue() == "a [note]\nwarning: look [here]\ndump: 0.0 s\n"
 
 
 def test_quiet_leaves_the_warnings() -> None:
