@@ -53,6 +53,7 @@ def _(result: Listing) -> list[RenderableType]:
         labels = [f"{name}={value}" for name, value in each.labels.items()]
         said = " ".join([*([f"archive of {each.archive_of}"] if each.archive_of else []), *labels])
         made.add_row(each.deploy_id, moment(each.captured_at), size(each.bytes), f"{each.migrations}", said)
+    spare_first(made)  # it will be copied
     return [made, *(Text(f"damaged: {reason}", style="red") for _, reason in result.damaged)]
 
 

@@ -16,7 +16,7 @@ from flagsnap.report.json import content_of, document, failure
 from flagsnap.report.pieces import moment, size
 from flagsnap.report.plan import price
 from flagsnap.report.text import print_result, render
-from flagsnap.results import PlanShown, Refilled, RefillResult, RollbackResult, SnapshotShown
+from flagsnap.results import Listing, PlanShown, Refilled, RefillResult, RollbackResult, SnapshotShown
 from tests.unit.sample_results import ARCHIVE, DONE, LOSSLESS, MANIFEST, ODD, PLAN, RESTORE, RESULTS
 
 KEYS = {
@@ -154,6 +154,10 @@ def test_names_of_a_usual_length_are_not_folded_for_others_to_have_room() -> Non
     losses = (Loss("unapply", "column_emptied", name, 1, "refilled", detail="a detail that takes more room"),)
     row = next(line for line in text_of(PlanShown(replace(PLAN, losses=losses))).splitlines() if line.startswith(name))
     assert row.endswith("refilled")
+    archive = ARCHIVE.summary.model_copy(
+        update={"deploy_id": "v2.265.0-archive-20261122T114951Z", "labels": {"by": "a pipeline of the night"}}
+    )
+    assert text_of(Listing((archive,), ())).splitlines()[1].startswith(f"{archive.deploy_id}  2026-11-22 ")
 
 
 def test_text_of_a_capture() -> None:
