@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,9 +143,7 @@ def _running(folder: Path, rate: float) -> Iterator[S3]:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
+    with suppress(FileNotFoundError):  # something was uploaded meanwhile
+        for path in folder.rglob("*"):
             total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # it was uploaded meanwhile
-            continue
     return total

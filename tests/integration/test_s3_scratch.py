@@ -26,7 +26,8 @@ def peak_of(at: Scene) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not done.wait(0.02):
-            sizes.append(sum(map(_size, at.scratch.rglob("*"))))
+            with suppress(FileNotFoundError):  # a folder is removed while it is being looked into
+                sizes.append(sum(map(_size, at.scratch.rglob("*"))))
 
     thread = threading.Thread(target=watch)
     thread.start()
