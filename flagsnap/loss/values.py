@@ -140,7 +140,7 @@ class Question:
             estimated,
             detail,
             self.item,
-            self.at_most and rows is not None,
+            self.at_most and rows is not None and not estimated,
         )
 
     def failure(self, rows: int | None) -> str:

@@ -128,9 +128,10 @@ def _amounts(losses: Sequence[Loss]) -> Iterator[str]:
 
 
 def _sum(losses: Sequence[Loss], noun: str) -> str:
-    known = sum(loss.rows or 0 for loss in losses)
     if any(loss.rows is None for loss in losses):
-        return f"at least {number(known, noun)}" if known else f"an unknown number of {noun}s"
+        certain = sum(loss.rows or 0 for loss in losses if not (loss.estimated or loss.at_most))
+        return f"at least {number(certain, noun)}" if certain else f"an unknown number of {noun}s"
+    known = sum(loss.rows or 0 for loss in losses)
     vague = "about " if any(loss.estimated for loss in losses) else ""
     return ("up to " if any(loss.at_most for loss in losses) else vague) + number(known, noun)
 

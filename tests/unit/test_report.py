@@ -252,6 +252,20 @@ def test_numbers_that_are_not_exact_are_marked() -> None:
     assert any(line.split()[:3] == ["public.t.a", "≤", "1,204"] for line in lines)
 
 
+def test_a_sum_with_something_unknown_is_at_least_what_is_certain() -> None:
+    exact = Loss("unapply", "column_emptied", "public.t.a", 3, "refilled")
+    unknown = replace(exact, object="public.t.b", rows=None)
+    vague = [
+        replace(exact, object="public.t.c", rows=1_000, at_most=True),
+        replace(exact, object="public.t.d", rows=1_000, estimated=True),
+    ]
+    for losses, said in (
+        ((exact, unknown, *vague), "at least 3 values of 4 columns come back"),
+        ((unknown, *vague), "an unknown number of values of 3 columns come back"),
+    ):
+        assert said in price(replace(PLAN, losses=losses), "unapply")
+
+
 def test_the_steps_are_in_the_order_in_which_they_are_done() -> None:
     steps = [line.split()[0] for line in lines_of(PLAN)[lines_of(PLAN).index("steps") + 1 :]]
     assert steps[:5] == ["archive", "unapply", "unapply", "prove", "refill"]

@@ -266,6 +266,7 @@ def test_what_a_column_had_is_known_by_the_rows_of_its_table() -> None:
         ("type_cast", "public.flag.code", True),
     }
     assert [question.answered(None).at_most for question in found] == [False] * len(found)
+    assert [question.answered(3, estimated=True).at_most for question in found] == [False] * len(found)
 
 
 def test_a_varchar_that_sql_cut() -> None:
