@@ -4,8 +4,6 @@ A snapshot exists when its manifest does. `digest` covers all the rest of the ma
 refused; unknown keys are kept out of the values and in the digest; a newer `format` is refused.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,13 +17,13 @@ from flagsnap.catalog import Catalog
 from flagsnap.errors import SnapshotDamaged, UsageError
 from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import AppliedMigration, Migration
+from flagsnap.sealed import CHOOSE, damaged, seal, unseal
 
 FORMAT = 1
 ARCHIVE_FORMAT = 2
 """The format of archives: a flagsnap that knows none must not take a dump of some tables for one of all."""
 MANIFEST = "manifest.json"
 LATEST = "latest"
-_CHOOSE = "choose another snapshot with `flagsnap list`"
 _LONGEST_ID = 128
 _DEPLOY_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_ID - 1}}}")
 
@@ -189,9 +187,9 @@ class RecordedDatabase(_Value):
         try:
             catalog = Catalog.from_json(self.catalog)
         except ValueError as error:
-            raise SnapshotDamaged(f"the manifest's catalog cannot be read: {error}", _CHOOSE) from error
+            raise SnapshotDamaged(f"the manifest's catalog cannot be read: {error}", CHOOSE) from error
         if catalog.fingerprint != self.fingerprint:
-            raise SnapshotDamaged("the manifest's catalog does not have the manifest's fingerprint", _CHOOSE)
+            raise SnapshotDamaged("the manifest's catalog does not have the manifest's fingerprint", CHOOSE)
         return catalog
 
     @property
@@ -277,8 +275,7 @@ class Manifest(_Value):
 
     def to_json(self) -> bytes:
         """The bytes to publish."""
-        content = self.model_dump(mode="json")
-        return json.dumps({"digest": _digest(content), **content}, indent=1, ensure_ascii=False).encode()
+        return seal(self.model_dump(mode="json"))
 
 
 def require_whole(manifest: Manifest) -> Manifest:
@@ -296,45 +293,18 @@ def read_manifest(raw: bytes, deploy_id: str) -> Manifest:
 
     SnapshotDamaged if it is truncated, altered, of another deploy id or of a format that this version does not know.
     """
-    content = _parse(raw, deploy_id)
-    version = content.get("format")
-    if isinstance(version, int) and version > ARCHIVE_FORMAT:
-        raise SnapshotDamaged(
-            f"the manifest of {deploy_id} has format {version}, this flagsnap reads formats up to {ARCHIVE_FORMAT}",
-            "use the flagsnap that made it, or a newer one",
-        )
-    digest = content.pop("digest", None)
-    if digest != _digest(content):
-        raise _damaged(deploy_id, "its content does not have its digest, so it was altered")
+    what = f"the manifest of {deploy_id}"
+    content = unseal(raw, what, ARCHIVE_FORMAT)
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _damaged(deploy_id, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise damaged(what, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if manifest.deploy_id != deploy_id:
-        raise _damaged(deploy_id, f"it is the manifest of {manifest.deploy_id}")
+        raise damaged(what, f"it is the manifest of {manifest.deploy_id}")
     return manifest
 
 
 def newest_first(summaries: Sequence[Summary]) -> tuple[Summary, ...]:
     """By the time of capture."""
     return tuple(sorted(summaries, key=lambda summary: summary.captured_at, reverse=True))
-
-
-def _parse(raw: bytes, deploy_id: str) -> dict[str, Any]:
-    try:
-        content = json.loads(raw)
-    except ValueError as error:
-        raise _damaged(deploy_id, "it is not whole JSON") from error
-    if not isinstance(content, dict):
-        raise _damaged(deploy_id, "it is not a JSON object")
-    return content
-
-
-def _damaged(deploy_id: str, why: str) -> SnapshotDamaged:
-    return SnapshotDamaged(f"the manifest of {deploy_id} is damaged: {why}", _CHOOSE)
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
