@@ -2,8 +2,9 @@
 
 Names that flagsnap makes say what the database is: `<live>_flagsnap_scratch_<time>` is a scratch database, which is
 dropped by whoever finds it while holding the lock; `<live>_flagsnap_retired_<time>` is the live database that a
-restore has replaced. The name is all that is remembered: CREATE DATABASE cannot run in a transaction, so nothing else
-could be set with it.
+restore has replaced; `<live>_flagsnap_rehearsed_<time>` is the scratch database of a rehearsal that somebody wanted to
+keep, and is dropped by nobody else. The name is all that is remembered: CREATE DATABASE cannot run in a transaction,
+so nothing else could be set with it.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from flagsnap.errors import ConnectionFailed, FlagsnapError
 from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.snapshot import DatabaseProperties
 
-Role = Literal["scratch", "retired"]
+Role = Literal["scratch", "retired", "rehearsed"]
 
 MAINTENANCE = ("postgres", "template1")
 _TEMPLATES_TABLESPACE = "pg_default"  # where template0 is; naming it takes a privilege that ordinary roles lack
@@ -172,6 +173,12 @@ def _setting_value(setting: str, value: str) -> sql.Composable:
     return sql.SQL(", ").join(map(sql.Literal, names))
 
 
+def comment(connection: Connection, name: str, text: str | None) -> None:
+    """Give a database a comment, or take it away."""
+    statement = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
+    connection.execute(statement)
+
+
 def drop(connection: Connection, name: str) -> None:
     """Drop a database and end its sessions; nothing happens if it is not there."""
     lift_time_limits(connection, for_session=True)
@@ -290,3 +297,22 @@ def end_backend(connection: Connection, pid: int) -> None:
     except pg_errors.InsufficientPrivilege:
         # Another role's session; it ends by itself when its process finds that flagsnap is gone.
         return
+
+
+def drop_user_mappings(connection: Connection) -> tuple[str, ...]:
+    """Drop what the connected database logs in with at other servers, so that nothing reaches them from here.
+
+    Gives back what the role may not drop, in words: a mapping takes the owner of its server.
+    """
+    rows = connection.execute("SELECT srvname, usename, umuser FROM pg_user_mappings").fetchall()
+    refused: list[str] = []
+    for server, user, oid in rows:
+        # For PUBLIC the oid is 0, and the name "public" (pg_user_mappings).
+        whose = sql.Identifier(user) if oid else sql.SQL("PUBLIC")
+        statement = sql.SQL("DROP USER MAPPING FOR {} SERVER {}").format(whose, sql.Identifier(server))
+        try:
+            with connection.transaction():
+                connection.execute(statement)
+        except pg_errors.InsufficientPrivilege:
+            refused.append(f"the user mapping of {user} for the server {server}")
+    return tuple(refused)

@@ -79,6 +79,12 @@ def read_system_identifier(connection: Connection) -> str | None:
     return str(row[0]) if row else None
 
 
+def read_started(connection: Connection) -> str:
+    """When the server was started, which tells it from every other one; the same text in any session."""
+    row = connection.execute("SELECT extract(epoch FROM pg_postmaster_start_time())::text").fetchone()
+    return str(row[0]) if row else ""
+
+
 def read_state(connection: Connection) -> LiveState:
     """The applied migrations and the catalog, in the transaction that is open."""
     applied = read_migrations(connection)

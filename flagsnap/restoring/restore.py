@@ -19,7 +19,7 @@ from flagsnap.plan import state_differences
 from flagsnap.postgres import databases
 from flagsnap.postgres.clients import Clients, find_clients
 from flagsnap.postgres.connection import Address, Connection, connect, translated
-from flagsnap.postgres.dump import FinishedItem, entry_description, restore, toc_entries, without
+from flagsnap.postgres.dump import TOC, FinishedItem, dump_id, entry_description, restore, toc_entries, without
 from flagsnap.postgres.facts import LiveState, read_current_state
 from flagsnap.postgres.locks import holding, key_of
 from flagsnap.postgres.statistics import analyze_and_count, row_differences
@@ -29,6 +29,8 @@ from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
 
 _ONLY_SUPERUSERS = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION ", "PUBLICATION TABLE", "SUBSCRIPTION ")
+# Large objects are rows too, and what is said of each of them goes with them (pg_dump.c, dumpLO and dumpACL).
+_ROWS = ("TABLE DATA ", "BLOB", *(f"{kind} - LARGE OBJECT" for kind in ("ACL", "COMMENT", "SECURITY LABEL")))
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Source:
         """The recorded state."""
         return self.manifest.database
 
-    def on_disk(self, progress: Progress) -> AbstractContextManager[Path]:
-        """The snapshot's folder on this machine, every file with its recorded hash."""
-        return self.snapshots.content(self.manifest, self.jobs, progress).on_disk()
+    def on_disk(self, progress: Progress, only: Collection[str] | None = None) -> AbstractContextManager[Path]:
+        """The snapshot's folder on this machine, every file with its recorded hash; `only` names those wanted."""
+        return self.snapshots.content(self.manifest, self.jobs, progress).on_disk(only)
 
 
 def restore_copy(source: Source, live: Address, name: str, progress: Progress) -> CopyResult:
@@ -87,17 +89,24 @@ def replace_live(
 
 
 @contextmanager
-def scratch_database(source: Source, live: Address, worker: Connection, progress: Progress) -> Iterator[str]:
-    """A scratch database with the snapshot in it, proven; dropped at the end unless it was renamed."""
+def scratch_database(
+    source: Source, live: Address, worker: Connection, progress: Progress, *, schema_only: bool = False
+) -> Iterator[str]:
+    """A scratch database with the snapshot in it, proven; dropped at the end unless it was renamed.
+
+    With `schema_only` it has no rows but those of `django_migrations`, and only their files are fetched.
+    """
     if problem := createdb_problem(worker):
         raise UsageError(*problem)
     drop_leftovers(worker, live, progress)
     name = databases.name_for(live.database, "scratch", datetime.now(UTC))
-    with source.on_disk(progress) as folder, databases.dropped_afterwards(worker, name):
-        _make(source, live, worker, name, folder / "dumps" / source.recorded.alias, progress)
+    only = _files_without_rows(source, worker, progress) if schema_only else None
+    wanted = _is_schema if schema_only else _is_anything
+    with source.on_disk(progress, only) as folder, databases.dropped_afterwards(worker, name):
+        _make(source, live, worker, name, folder / _place(source), wanted, progress)
         for what in databases.apply_properties(worker, name, source.recorded.properties):
             progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
-        prove(source, live.to(name), progress)
+        prove(source, live.to(name), progress, schema_only=schema_only)
         yield name
 
 
@@ -118,16 +127,18 @@ def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> Non
         progress.note(f"dropped {name}, which an interrupted run had left")
 
 
-def prove(source: Source, address: Address, progress: Progress) -> None:
-    """DifferencesFound unless a database has the recorded migrations, schema and rows.
+def prove(source: Source, address: Address, progress: Progress, *, schema_only: bool = False) -> None:
+    """DifferencesFound unless a database has the recorded migrations, schema and, unless told otherwise, rows.
 
     Planner statistics are made on the way.
     """
     recorded = source.recorded
-    counts = analyze_and_count(address, source.jobs, progress)
+    counts = {} if schema_only else analyze_and_count(address, source.jobs, progress)
     with connect(address, "verify") as connection:
         state = read_current_state(connection)
-    found = (*compare(recorded, state, restored=True), *row_differences(recorded.tables, counts))
+    found = compare(recorded, state, restored=True)
+    if not schema_only:
+        found += tuple(row_differences(recorded.tables, counts))
     if found:
         raise DifferencesFound(
             f"what was restored is not what was recorded: {found[0]}",
@@ -178,14 +189,46 @@ def read_toc(clients: Clients, folder: Path, left_out: Callable[[str], bool], pr
     return kept
 
 
-def _make(source: Source, live: Address, worker: Connection, name: str, folder: Path, progress: Progress) -> None:
+def _files_without_rows(source: Source, worker: Connection, progress: Progress) -> set[str]:
+    """The dump's files without those that hold rows, large objects among them; read from its table of contents."""
+    toc = f"{_place(source)}/{TOC}"
+    with source.on_disk(progress, {toc}) as folder:
+        entries = toc_entries(clients_for(source, worker), folder / _place(source))
+    ids = {str(dump_id(entry)) for entry in entries if _is_schema(entry)}
+    paths = (file.path for file in source.recorded.dump.files)
+    return {toc, *(path for path in paths if Path(path).name.split(".dat")[0] in ids)}
+
+
+def _place(source: Source) -> str:
+    return f"dumps/{source.recorded.alias}"
+
+
+def _is_anything(_: str) -> bool:
+    return True
+
+
+def _is_schema(entry: str) -> bool:
+    """Whether an entry of a dump is none for rows. Values of sequences stay: their names tell nothing of the table."""
+    said = entry_description(entry)
+    return not (said.startswith(_ROWS) and " django_migrations " not in said)
+
+
+def _make(
+    source: Source,
+    live: Address,
+    worker: Connection,
+    name: str,
+    folder: Path,
+    wanted: Callable[[str], bool],
+    progress: Progress,
+) -> None:
     """Create a database and fill it; with one job where several got in each other's way."""
     for attempt in (source, replace(source, jobs=1)):
         with translated(live):
             databases.drop(worker, name)
             databases.create(worker, name, source.recorded.properties)
         try:
-            _fill(attempt, live.to(name), worker, folder, progress)
+            _fill(attempt, live.to(name), worker, folder, wanted, progress)
         except ChildFailed as error:
             # Seen where a table with partitions of partitions is referred to: ATTACH PARTITION against FOREIGN KEY.
             if "deadlock detected" not in error.tail or attempt.jobs == 1:
@@ -195,10 +238,18 @@ def _make(source: Source, live: Address, worker: Connection, name: str, folder: 
             return
 
 
-def _fill(source: Source, address: Address, worker: Connection, folder: Path, progress: Progress) -> None:
+def _fill(
+    source: Source,
+    address: Address,
+    worker: Connection,
+    folder: Path,
+    wanted: Callable[[str], bool],
+    progress: Progress,
+) -> None:
     clients = clients_for(source, worker)
     superuser = worker.info.parameter_status("is_superuser") == "on"
-    entries = read_toc(clients, folder, lambda entry: not superuser and _superusers_only(entry), progress)
+    allowed = read_toc(clients, folder, lambda entry: not superuser and _superusers_only(entry), progress)
+    entries = [entry for entry in allowed if wanted(entry)]
     sizes = {file.path: file.bytes for file in source.recorded.dump.files}
     weights = _weights(entries, sizes, f"dumps/{source.recorded.alias}/")
     with toc_list(entries) as path, progress.task("restore", sum(weights.values()), "bytes") as task:

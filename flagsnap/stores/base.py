@@ -1,8 +1,9 @@
 """A store: where snapshots are kept. What its verbs promise is written here once, for every kind of store.
 
-`begin` and the draft's `publish` are the only way to a snapshot. A draft is invisible until it is published, all at
-once; a draft whose process has died is nothing but waste, and `sweep` removes it. Verbs do not retry: a store that
-needs it retries inside. What cannot be had from the store is StoreFailed, unless it says otherwise.
+`begin` and the draft's `publish` are the only way to a snapshot, and what was published never changes; `attach` puts
+other files beside it. A draft is invisible until it is published, all at once; a draft whose process has died is
+nothing but waste, and `sweep` removes it. Verbs do not retry: a store that needs it retries inside. What cannot be had
+from the store is StoreFailed, unless it says otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,13 @@ class Store(Protocol):
 
     def read(self, deploy_id: str, path: str) -> Iterator[bytes]:
         """A file of a published snapshot, piece by piece; SnapshotMissing if there is no such file."""
+
+    def attach(self, deploy_id: str, path: str, content: bytes) -> None:
+        """Put a small file beside a published snapshot, in the place of an earlier one; SnapshotMissing if it is gone.
+
+        Whoever reads it sees the earlier one or this one, and never a part; when this returns, the store has it safely.
+        It goes with the snapshot.
+        """
 
     def folder(self, deploy_id: str) -> Path | None:
         """Where the files of a published snapshot lie on this machine, for reading only; None if they do not."""

@@ -1,7 +1,7 @@
 """Snapshots in a folder of this machine.
 
     <store>/<deploy-id>/…             a published snapshot
-    <store>/.drafts/<deploy-id>~…/…   one that is being made, or was when its process died
+    <store>/.drafts/<deploy-id>~…/…   one that is being made, or was when its process died; or a file to attach
 
 A draft is published by renaming its folder, so the snapshot appears all at once with its manifest in it; rename(2)
 refuses where the target is a folder with content. Each draft is locked by the process that makes it; a draft whose
@@ -72,14 +72,29 @@ class LocalStore:
             except FileNotFoundError as error:
                 raise SnapshotMissing(f"snapshot {deploy_id} has no file {path}") from error
 
+    def attach(self, deploy_id: str, path: str, content: bytes) -> None:
+        """Write and sync it in a draft's folder, where a kill leaves it to the next sweep, then rename it."""
+        with _worded(self.root):
+            folder = self.folder(deploy_id)
+            _make_private(self.root / _DRAFTS)
+            with locked_folder(self.root / _DRAFTS, deploy_id) as draft:
+                file = draft / path
+                file.touch(mode=0o600)
+                file.write_bytes(content)
+                file.chmod(0o600)
+                _sync(file)
+                try:
+                    file.replace(folder / path)  # rename(2) puts it in the place of another at once
+                    _sync(folder)
+                except FileNotFoundError:  # another run has removed the snapshot meanwhile
+                    raise self._missing(deploy_id) from None
+
     def folder(self, deploy_id: str) -> Path:
         """The snapshot's own folder."""
         with _worded(self.root):
             folder = self.root / deploy_id
             if not (folder / MANIFEST).is_file():
-                raise SnapshotMissing(
-                    f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there"
-                )
+                raise self._missing(deploy_id)
             return folder
 
     def remove(self, deploy_id: str) -> None:
@@ -97,6 +112,9 @@ class LocalStore:
         """Remove the drafts whose lock nobody holds."""
         for dead in remove_dead(self.root / _DRAFTS):
             progress.note(f"removed what an interrupted run had left of {dead}")
+
+    def _missing(self, deploy_id: str) -> SnapshotMissing:
+        return SnapshotMissing(f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
 from flagsnap.progress import Progress
+from flagsnap.rehearsal.values import REHEARSAL, Rehearsal, read_rehearsal
 from flagsnap.results import Listing
 from flagsnap.snapshot import (
     LATEST,
@@ -71,6 +72,30 @@ class Snapshots:
     def content(self, manifest: Manifest, workers: int, progress: Progress) -> Content:
         """The files of a snapshot, so many at a time."""
         return Content(self.store, manifest, workers, progress)
+
+    def attach_rehearsal(self, rehearsal: Rehearsal) -> None:
+        """Put a rehearsal beside its snapshot, in the place of an earlier one. SnapshotMissing."""
+        self.store.attach(rehearsal.deploy_id, REHEARSAL, rehearsal.to_json())
+
+    def rehearsal(self, manifest: Manifest) -> Rehearsal | None:
+        """The rehearsal of a snapshot, None if there is none; SnapshotDamaged if it cannot be read.
+
+        One of an earlier snapshot of that deploy id is none.
+        """
+        found = self.stored_rehearsal(manifest.deploy_id)
+        return found if found and found.captured_at == manifest.captured_at else None
+
+    def stored_rehearsal(self, deploy_id: str) -> Rehearsal | None:
+        """What lies beside a snapshot as its rehearsal, None if nothing does; SnapshotDamaged."""
+        try:
+            return self._read_rehearsal(deploy_id)
+        except SnapshotMissing:
+            return None
+        except SnapshotDamaged:
+            return self._read_rehearsal(deploy_id)  # a network may have altered what the store has whole
+
+    def _read_rehearsal(self, deploy_id: str) -> Rehearsal:
+        return read_rehearsal(b"".join(self.store.read(deploy_id, REHEARSAL)), deploy_id)
 
     def _read(self, deploy_id: str) -> Manifest:
         return read_manifest(b"".join(self.store.read(deploy_id, MANIFEST)), deploy_id)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from flagsnap.errors import FlagsnapError, UsageError
+from flagsnap.errors import FlagsnapError, SnapshotMissing, UsageError
+from flagsnap.rehearsal.values import REHEARSAL
 from flagsnap.snapshot import MANIFEST
 from flagsnap.stores import open_store
 from flagsnap.stores.local import LocalStore
-from tests.contract.test_store import publish, swept
+from tests.contract.test_store import FILES, publish, swept
 
 
 @pytest.fixture
@@ -114,6 +115,44 @@ def test_a_kill_while_removing_leaves_no_half_snapshot(root: Path) -> None:
     assert [path.name for path in root.rglob("*")] == [".drafts"]
 
 
+@pytest.mark.parametrize("event", ["flagsnap.nothing", "os.rename"])
+def test_a_kill_while_attaching_leaves_the_earlier_file(root: Path, event: str) -> None:
+    store = LocalStore(root)
+    publish(store, "1.0")
+    store.attach("1.0", REHEARSAL, b"first")
+    process = multiprocessing.get_context("fork").Process(target=_attach_and_die, args=(store, event))
+    process.start()
+    process.join()
+    killed = event == "os.rename"
+    assert process.exitcode == (-signal.SIGKILL if killed else 0)
+    assert b"".join(store.read("1.0", REHEARSAL)) == (b"first" if killed else b"second")
+    assert set(store.files("1.0")) == {*FILES, MANIFEST, REHEARSAL}
+    assert len(list(root.glob(".drafts/*"))) == killed
+    assert list(store.list()) == ["1.0"]
+    assert swept(store) == (["1.0"] if killed else [])
+    assert list(root.glob(".drafts/*")) == []
+
+
+def test_only_the_owner_may_read_what_is_attached(root: Path) -> None:
+    publish(LocalStore(root), "1.0")
+    before = os.umask(0)
+    try:
+        LocalStore(root).attach("1.0", REHEARSAL, b"secret")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root / "1.0" / REHEARSAL).stat().st_mode) == 0o600
+
+
+def test_what_is_attached_to_a_snapshot_that_goes_meanwhile(root: Path) -> None:
+    store = LocalStore(root)
+    publish(store, "1.0")
+    process = multiprocessing.get_context("fork").Process(target=_remove_and_attach, args=(store,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert [path.name for path in root.rglob("*")] == [".drafts"]
+
+
 def test_a_folder_without_a_manifest_is_no_snapshot(root: Path) -> None:
     (root / "1.0" / "dumps").mkdir(parents=True)
     (root / "lost+found").mkdir()
@@ -137,3 +176,23 @@ def _remove_and_die(store: LocalStore) -> None:
     """Python tells its audit hooks when a tree is about to be deleted."""
     sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event == "shutil.rmtree" else None)
     store.remove("1.0")
+
+
+def _attach_and_die(store: LocalStore, deadly: str) -> None:
+    """It is renamed last."""
+    sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event == deadly else None)
+    store.attach("1.0", REHEARSAL, b"second")
+
+
+def _remove_and_attach(store: LocalStore) -> None:
+    """Another run removes the snapshot just before the file would be put beside it."""
+    others: list[str] = []
+
+    def remove(event: str, _: tuple[object, ...]) -> None:
+        if event == "os.rename" and not others:
+            others.append("remove")
+            LocalStore(store.root).remove("1.0")
+
+    sys.addaudithook(remove)
+    with pytest.raises(SnapshotMissing, match=r"no snapshot 1.0"):
+        store.attach("1.0", REHEARSAL, b"late")

@@ -16,6 +16,7 @@ from tests.fix_s3 import KINDS, place
 from tests.integration.s3_captures import CAPTURE, Scene, said, scene
 from tests.integration.s3_faults import database_for_all
 from tests.integration.s3_tls import TlsProxy, make_certificate
+from tests.unit.sample_rehearsals import sample_rehearsal
 
 SSE, KEY = "x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id"
 CLASS, SUM = "x-amz-storage-class", "x-amz-checksum-sha256"
@@ -63,8 +64,12 @@ def test_without_options_the_bucket_decides(at: Scene) -> None:
 
 def test_aes256(at: Scene) -> None:
     at.flagsnap.within(*CAPTURE, FLAGSNAP_S3_SSE="AES256")
+    at.flagsnap.environment["FLAGSNAP_S3_SSE"] = "AES256"
+    snapshots = at.flagsnap.snapshots
+    snapshots.attach_rehearsal(sample_rehearsal(snapshots.get("v2")))
     assert all(request.headers[SSE] == "AES256" for request in sent(at, *STORING))
     assert {key for key, head in heads(at).items() if head.get("ServerSideEncryption") != "AES256"} == set()
+    at.place.delete("v2/rehearsal.json")
     at.assert_whole("v2")
 
 

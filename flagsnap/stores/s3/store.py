@@ -13,6 +13,8 @@ from flagsnap.stores.s3.draft import S3Draft
 from flagsnap.stores.s3.options import read_options, read_url
 from flagsnap.stores.scratch import scratch_folder
 
+_TRIES = 3
+
 
 class S3Store:
     """Snapshots in a bucket; see `base.Store`."""
@@ -66,6 +68,20 @@ class S3Store:
             if path == MANIFEST:
                 raise self._missing(deploy_id) from error
             raise
+
+    def attach(self, deploy_id: str, path: str, content: bytes) -> None:
+        """Put it, and read it back: a network may have altered it."""
+        name = f"{deploy_id}/{path}"
+        if not self._is_published(deploy_id):
+            raise self._missing(deploy_id)
+        for _ in range(_TRIES):
+            self._bucket.put(name, content)  # S3 replaces an object at once (PutObject, "is an atomic operation")
+            if not self._is_published(deploy_id):  # another run has removed the snapshot meanwhile
+                self._bucket.delete([name])
+                raise self._missing(deploy_id)
+            if self._bucket.get(name) == content:
+                return
+        raise StoreFailed(f"{self.url}/{name} is not what was sent", "run the same command again")
 
     def folder(self, deploy_id: str) -> None:
         """The files are not on this machine."""
