@@ -5,6 +5,7 @@ FlagsnapError              1  failed, the database as it was
 ├── StoreFailed            1  the store could not be reached, or refused
 ├── ChildFailed            1  a program that flagsnap ran ended badly
 ├── BridgeFailed           1  the Django project did not answer as it should
+│   └── MigrationFailed    1  one of its migrations failed
 ├── UsageError             2  usage or refused input
 │   ├── RouteClosed        2  the way back that was asked for does not exist here
 │   └── SnapshotExists     2  the deploy id is taken
@@ -21,6 +22,8 @@ Messages are lower case, without a full stop, and never hold a password. Only `f
 
 import re
 from typing import ClassVar
+
+from flagsnap.migrations import Migration
 
 
 class FlagsnapError(Exception):
@@ -72,6 +75,14 @@ def last_words(tail: str) -> str:
 
 class BridgeFailed(FlagsnapError):
     """The Django project could not be run, or did not answer as the probe does."""
+
+
+class MigrationFailed(BridgeFailed):
+    """The code or the SQL of a migration failed, on the way forward or back; None if it cannot be said of which."""
+
+    def __init__(self, message: str, hint: str = "", migration: Migration | None = None) -> None:
+        super().__init__(message, hint)
+        self.migration = migration
 
 
 class UsageError(FlagsnapError):

@@ -3,7 +3,22 @@
 from importlib import resources
 
 # Each may import those before it.
-MODULES = ("channel", "loading", "facts", "state", "effects", "unapply", "main")
+MODULES = (
+    "channel",
+    "reach",
+    "confine",
+    "drivers",
+    "redirect",
+    "loading",
+    "facts",
+    "state",
+    "effects",
+    "watching",
+    "recorder",
+    "unapply",
+    "forward",
+    "main",
+)
 _PACKAGE = f"{__package__}.probe"
 _LOADER = """\
 def load(name, source):

@@ -24,6 +24,8 @@ from flagsnap.loss.effects import (
 )
 from flagsnap.loss.statements import effects_of
 from flagsnap.migrations import Graph, Migration, Node, Operation
+from flagsnap.rehearsal.recording import RecordedMigration, RecordedOperation, Session, Wrote
+from flagsnap.rehearsal.values import ForwardMigration, TableLock
 
 Pair = tuple[str, str]
 
@@ -126,6 +128,83 @@ class Unapplying(_Message):
     migration: Pair
 
 
+class SessionMessage(_Message):
+    """What the statements' meaning depends on."""
+
+    type: Literal["session"]
+    role: str
+    settings: dict[str, str]
+
+    def session(self) -> Session:
+        """As a value of the domain."""
+        return Session(self.role, self.settings)
+
+
+class WroteMessage(_Message):
+    """A table whose rows an operation wrote."""
+
+    table_schema: str
+    table: str
+    oid: int
+    columns: dict[str, int]
+    triggers: bool
+
+
+class RecordedOperationMessage(_Message):
+    """The way back of one operation."""
+
+    kind: str
+    runs_code: bool
+    statements: tuple[str, ...]
+    noticed: tuple[str, ...]
+    wrote: tuple[WroteMessage, ...]
+
+    def operation(self) -> RecordedOperation:
+        """As a value of the domain."""
+        wrote = tuple(
+            Wrote((each.table_schema, each.table), each.oid, each.columns, each.triggers) for each in self.wrote
+        )
+        return RecordedOperation(self.kind, self.runs_code, self.statements, self.noticed, wrote)
+
+
+class Recorded(_Message):
+    """The way back of one migration; it is for good when its segment is committed."""
+
+    type: Literal["recorded"]
+    migration: Pair
+    atomic: bool
+    rows: tuple[Pair, ...]
+    operations: tuple[RecordedOperationMessage, ...]
+
+    def recorded(self) -> RecordedMigration:
+        """As a value of the domain."""
+        operations = tuple(each.operation() for each in self.operations)
+        return RecordedMigration(Migration(*self.migration), self.atomic, _keys(self.rows), operations)
+
+
+class Migrated(_Message):
+    """A migration is applied for good."""
+
+    type: Literal["migrated"]
+    migration: Pair
+    seconds: float
+    atomic: bool
+    locks: tuple[TableLock, ...]
+    rewritten: tuple[str, ...]
+    rows: dict[str, int]
+
+    def forward(self) -> ForwardMigration:
+        """As a value of the domain."""
+        return ForwardMigration(
+            migration=Migration(*self.migration),
+            seconds=self.seconds,
+            atomic=self.atomic,
+            locks=self.locks,
+            rewritten=self.rewritten,
+            rows=self.rows,
+        )
+
+
 class Committed(_Message):
     """A segment is unapplied for good."""
 
@@ -137,9 +216,10 @@ class Failed(_Message):
     """The probe gave up; the segment that was open is undone."""
 
     type: Literal["failed"]
-    kind: Literal["error", "usage", "locked", "moved"]
+    kind: Literal["error", "usage", "unreachable", "locked", "moved", "migration"]
     error: str
     trace: str
+    migration: Pair | None = None
 
 
 class Done(_Message):
@@ -148,7 +228,19 @@ class Done(_Message):
     type: Literal["done"]
 
 
-Message = Alive | Hello | GraphMessage | Prepared | Unapplying | Committed | Failed | Done
+Message = (
+    Alive
+    | Hello
+    | GraphMessage
+    | Prepared
+    | SessionMessage
+    | Unapplying
+    | Recorded
+    | Committed
+    | Migrated
+    | Failed
+    | Done
+)
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 

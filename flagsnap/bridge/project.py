@@ -7,8 +7,10 @@ take long.
 
 import contextlib
 import shlex
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from flagsnap.bridge.bundle import probe
 from flagsnap.bridge.messages import (
@@ -18,15 +20,28 @@ from flagsnap.bridge.messages import (
     GraphMessage,
     Hello,
     Message,
+    Migrated,
     Prepared,
+    Recorded,
     Sentinels,
+    SessionMessage,
     Unapplying,
     request,
 )
-from flagsnap.errors import BridgeFailed, ChildFailed, FlagsnapError, Locked, UsageError, last_words
+from flagsnap.errors import (
+    BridgeFailed,
+    ChildFailed,
+    FlagsnapError,
+    Locked,
+    MigrationFailed,
+    UsageError,
+    last_words,
+)
 from flagsnap.loss.effects import Effect
 from flagsnap.migrations import Graph, Migration, Segment
 from flagsnap.process import Child, Command
+from flagsnap.rehearsal.recording import RecordedMigration, Session
+from flagsnap.rehearsal.values import ForwardMigration
 
 _BOOTSTRAP = "import sys; exec(sys.stdin.read(), globals())"
 _MANAGE_HINT = 'for example --manage "python manage.py"'
@@ -44,8 +59,23 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Redirect:
+    """The scratch database that a project is to work on, and the live one that it must not touch."""
+
+    database: str
+    nonce: str
+    """The comment of the scratch database, which nobody else knows: COMMENT ON DATABASE."""
+    live_database: str
+    live_started: str
+    """`SELECT extract(epoch FROM pg_postmaster_start_time())::text`, which tells servers apart."""
+
+
+@dataclass(frozen=True)
 class UnapplyOrder:
-    """What the probe is to do, and what it must find before it does."""
+    """What the probe is to do, and what it must find before it does.
+
+    With `record`, the listener is told of every statement too.
+    """
 
     database: str
     system_identifier: str | None
@@ -54,12 +84,23 @@ class UnapplyOrder:
     segments: Sequence[Segment]
     lock_key: int
     lock_timeout_ms: int
+    record: bool = False
+
+
+class ProjectLike(Protocol):
+    """What a rollback needs of a project."""
+
+    def describe(self, recorded: Collection[Migration]) -> Description:
+        """The graph, resolved for the recorded state."""
+
+    def unapply(self, order: UnapplyOrder, listener: "UnapplyListener") -> None:
+        """Unapply the segments in order."""
 
 
 class Project:
     """The project behind a command line such as `python manage.py`."""
 
-    def __init__(self, manage: str, silence: float, alias: str = "default") -> None:
+    def __init__(self, manage: str, silence: float, alias: str = "default", redirect: Redirect | None = None) -> None:
         """`silence` is the number of seconds without a word after which the project counts as dead."""
         try:
             self._manage = tuple(shlex.split(manage))
@@ -69,19 +110,30 @@ class Project:
             raise UsageError("--manage is empty", _MANAGE_HINT)
         self._silence = silence
         self._alias = alias
+        self._redirect = redirect
+
+    def redirected(self, redirect: Redirect) -> "Project":
+        """The same project, led to a scratch database; it can write nowhere else, start nothing, call nobody."""
+        return Project(shlex.join(self._manage), self._silence, self._alias, redirect)
 
     def describe(self, recorded: Collection[Migration]) -> Description:
         """The graph, resolved for the recorded state; BridgeFailed if the project does not answer."""
-        hello: Hello | None = None
-        graph: GraphMessage | None = None
-        for message in self._ask("describe", recorded=sorted(recorded)):
-            if isinstance(message, Hello):
-                hello = message
-            elif isinstance(message, GraphMessage):
-                graph = message
-        if hello is None or graph is None:
-            raise BridgeFailed("the project's answer was not whole", _START_HINT)
-        return Description(graph.graph(), graph.schema_effects(), hello.database, hello.system_identifier)
+        return _description(self._ask("describe", recorded=sorted(recorded)))
+
+    def migrate(self, recorded: Collection[Migration], on_migrated: Callable[[ForwardMigration], None]) -> Description:
+        """Apply all that is not applied, as `migrate` does; then the graph, resolved for the recorded state.
+
+        MigrationFailed if that fails: at one migration, or around them all. Those that the caller was told of are
+        done.
+        """
+
+        def told() -> Iterator[Message]:
+            for message in self._ask("migrate", recorded=sorted(recorded)):
+                if isinstance(message, Migrated):
+                    on_migrated(message.forward())
+                yield message
+
+        return _description(told())
 
     def unapply(self, order: UnapplyOrder, listener: "UnapplyListener") -> None:
         """Unapply the segments in order, in one process of the project.
@@ -97,6 +149,7 @@ class Project:
             segments=[{"atomic": each.atomic, "migrations": each.migrations} for each in order.segments],
             lock_key=order.lock_key,
             lock_timeout_ms=order.lock_timeout_ms,
+            record=order.record,
         )
         for message in messages:
             if isinstance(message, Hello):
@@ -105,17 +158,21 @@ class Project:
                 listener.prepared()
             elif isinstance(message, Unapplying):
                 listener.unapplying(Migration(*message.migration))
+            elif isinstance(message, SessionMessage):
+                listener.session(message.session())
+            elif isinstance(message, Recorded):
+                listener.recorded(message.recorded())
             elif isinstance(message, Committed):
                 listener.committed(len(message.migrations))
 
     def _ask(self, action: str, **content: object) -> Iterator[Message]:
         sentinels = Sentinels.fresh()
-        source = probe() + request(sentinels, action, alias=self._alias, **content)
+        redirect = {"redirect": asdict(self._redirect)} if self._redirect else {}
+        source = probe() + request(sentinels, action, alias=self._alias, **redirect, **content)
         command = Command((*self._manage, "shell", "-v", "0", "-c", _BOOTSTRAP), env={"PYTHONUNBUFFERED": "1"})
         with self._started(command) as child:
-            with contextlib.suppress(ChildFailed):  # it ended before it read all; how, comes from `_messages`
-                child.write(source.encode())
-            child.close_input()
+            # Beside, since a pipe holds less than the probe, and a project that hangs while it starts reads nothing.
+            threading.Thread(target=_feed, args=(child, source), daemon=True).start()
             yield from self._messages(child, sentinels)
 
     def _started(self, command: Command) -> Child:
@@ -145,6 +202,10 @@ class Project:
         raise BridgeFailed(f"the project ended without an answer{said}", _START_HINT)
 
 
+def _ignore(_: object) -> None:
+    """For those who need not know."""
+
+
 @dataclass(frozen=True)
 class UnapplyListener:
     """What the caller of `Project.unapply` is told."""
@@ -154,6 +215,29 @@ class UnapplyListener:
     prepared: Callable[[], None]
     unapplying: Callable[[Migration], None]
     committed: Callable[[int], None]
+    session: Callable[[Session], None] = _ignore
+    """Where the order says so, before all else."""
+    recorded: Callable[[RecordedMigration], None] = _ignore
+    """Each migration, before its segment is committed."""
+
+
+def _feed(child: Child, source: str) -> None:
+    with contextlib.suppress(ChildFailed):  # it ended before it read all; how, comes from `_messages`
+        child.write(source.encode())
+    child.close_input()
+
+
+def _description(messages: Iterator[Message]) -> Description:
+    hello: Hello | None = None
+    graph: GraphMessage | None = None
+    for message in messages:
+        if isinstance(message, Hello):
+            hello = message
+        elif isinstance(message, GraphMessage):
+            graph = message
+    if hello is None or graph is None:
+        raise BridgeFailed("the project's answer was not whole", _START_HINT)
+    return Description(graph.graph(), graph.schema_effects(), hello.database, hello.system_identifier)
 
 
 def _failure(message: Failed) -> FlagsnapError:
@@ -163,7 +247,15 @@ def _failure(message: Failed) -> FlagsnapError:
         return FlagsnapError(message.error, "run the same command again; it plans anew")
     if message.kind == "usage":
         return UsageError(message.error, "--manage and --database-url must lead to the same database")
+    if message.kind == "unreachable":
+        return UsageError(
+            message.error, "a pooler does not know it: for the rehearsal use the direct address of the server"
+        )
     hint = "mend the cause and run it again; or --strategy restore takes the snapshot instead"
     if "lock timeout" in message.error:
         hint = "another session holds a lock; end it, or raise --lock-timeout"
+    if message.kind == "migration":
+        migration = Migration(*message.migration) if message.migration else None
+        where = f"{migration}: " if migration else ""
+        return MigrationFailed(f"the project failed: {where}{message.error}", hint, migration)
     return BridgeFailed(f"the project failed: {message.error}", hint)

@@ -96,7 +96,7 @@ def test_a_failure_undoes_the_whole_segment_and_the_same_command_goes_on(deploys
     deploys.deploy()
     deploys.database.execute("CREATE TABLE stuck ()")
     said = deploys.refused(code=1)
-    assert said.error == "the project failed: RuntimeError: stuck, as the test wanted"
+    assert said.error == "the project failed: flags.0003_stuck: RuntimeError: stuck, as the test wanted"
     deploys.database.execute("DROP TABLE stuck")
     deploys.back()
 

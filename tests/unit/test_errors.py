@@ -10,6 +10,7 @@ CODES = {
     "ConnectionFailed": 1,
     "ChildFailed": 1,
     "BridgeFailed": 1,
+    "MigrationFailed": 1,
     "UsageError": 2,
     "StoreFailed": 1,
     "RouteClosed": 2,

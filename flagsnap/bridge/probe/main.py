@@ -14,8 +14,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from flagsnap.bridge.probe.channel import Channel, Refused
 from flagsnap.bridge.probe.effects import effects
 from flagsnap.bridge.probe.facts import facts, flat
+from flagsnap.bridge.probe.forward import Forward
 from flagsnap.bridge.probe.loading import Key, full_plan, identify, key_of, keys, load_executor
+from flagsnap.bridge.probe.redirect import redirect
 from flagsnap.bridge.probe.unapply import Unapply
+from flagsnap.bridge.probe.watching import MigrationRaised
 
 
 def main(text: str) -> None:
@@ -24,20 +27,25 @@ def main(text: str) -> None:
     channel = Channel(request["begin"], request["end"])
     threading.Thread(target=channel.beat, daemon=True).start()
     try:
+        if "redirect" in request:
+            redirect(request["redirect"], request["alias"])
         connection = connections[request["alias"]]
         if connection.vendor != "postgresql":
             raise Refused("usage", "the project's database is %s, not PostgreSQL" % connection.vendor)
         channel.send("hello", django=django.get_version(), **identify(connection))
-        if request["action"] == "describe":
-            channel.send("graph", **describe(connection, keys(request["recorded"])))
-        else:
+        if request["action"] == "unapply":
             Unapply(connection, channel, request).run()
+        else:
+            if request["action"] == "migrate":
+                Forward(connection, channel).run()
+            channel.send("graph", **describe(connection, keys(request["recorded"])))
         channel.send("done")
     except Refused as error:
         channel.send("failed", kind=error.kind, error=str(error), trace="")
+    except MigrationRaised as error:
+        channel.send("failed", kind="migration", migration=error.key, **told(error.__cause__ or error))
     except BaseException as error:  # noqa: BLE001  # whatever it is, flagsnap has to hear it
-        name = type(error).__name__
-        channel.send("failed", kind="error", error=name + ": " + first_line(error), trace=traceback.format_exc())
+        channel.send("failed", kind="error", **told(error))
 
 
 def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
@@ -70,6 +78,7 @@ def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
     }
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
-    return (str(error).strip().splitlines() or [""])[0]
+def told(error: BaseException) -> Dict[str, str]:
+    """An error's name with the first line of its text, and where it is from."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return {"error": type(error).__name__ + ": " + line, "trace": traceback.format_exc()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, Dict, List, Set
 
 from django.apps import apps
@@ -12,6 +13,8 @@ from django.db.migrations.state import ProjectState
 
 from flagsnap.bridge.probe.channel import Channel, Refused
 from flagsnap.bridge.probe.loading import Key, full_plan, identify, key_of, keys, load_executor
+from flagsnap.bridge.probe.recorder import Recorder, rename_content_types_by_sql
+from flagsnap.bridge.probe.watching import blamed_on
 
 SESSION_SETTINGS = ("application_name", "client_connection_check_interval", "lock_timeout")
 
@@ -24,6 +27,7 @@ class Unapply:
         self.channel = channel
         self.request = request
         self.expected = keys(request["applied"])
+        self.recorder = Recorder(connection) if request.get("record") else None
 
     def run(self) -> None:
         """Check that this is the right database, then go back."""
@@ -31,6 +35,8 @@ class Unapply:
         for name in ("database", "system_identifier"):
             if None not in (found[name], self.request[name]) and found[name] != self.request[name]:
                 raise Refused("usage", "the project is connected to another database: %s" % found["database"])
+        if self.recorder:
+            self.channel.send("session", **self.recorder.session())
         executor = load_executor(self.connection, keys(self.request["recorded"]))
         plan = full_plan(executor)
         by_key = {key_of(migration): migration for migration in plan}
@@ -62,6 +68,8 @@ class Unapply:
 
             going = [(migration, True) for migration in plan if key_of(migration) in wanted]
             inject_rename_contenttypes_operations(going, using=self.connection.alias)
+            if self.recorder:
+                rename_content_types_by_sql(migration for migration, _ in going)
 
     def states_before(self, executor: MigrationExecutor, plan: List[Any], wanted: Set[Key]) -> Dict[Key, Any]:
         """The project's state before each migration that is to be unapplied.
@@ -117,11 +125,24 @@ class Unapply:
         for migration in migrations:
             key = key_of(migration)
             self.channel.send("unapplying", migration=key)
-            executor.unapply_migration(states[key], migration)
+            with blamed_on(key):
+                self.unapply_one(executor, migration, states[key])
+
+    def unapply_one(self, executor: MigrationExecutor, migration: Any, state: Any) -> None:
+        """Unapply one, and its rows."""
+        key = key_of(migration)
+        rows = sorted((keys(migration.replaces) | {key}) & self.expected)
+        with ExitStack() as stack:
+            if self.recorder:
+                stack.enter_context(self.recorder.recording(migration, executor.recorder))
+            executor.unapply_migration(state, migration)
             # Before Django 4.1 the row of a squashed migration itself stays.
             executor.recorder.record_unapplied(*key)
-            self.expected -= keys(migration.replaces) | {key}
-            if migration.atomic:
-                # Deferred constraints of this one must not be pending when the next alters the same table; between
-                # transactions the commit sees to that.
-                self.connection.check_constraints()
+        if self.recorder:
+            found = self.recorder.answer()
+            self.channel.send("recorded", migration=key, atomic=migration.atomic, rows=rows, operations=found)
+        self.expected -= keys(migration.replaces) | {key}
+        if migration.atomic:
+            # Deferred constraints of this one must not be pending when the next alters the same table; between
+            # transactions the commit sees to that.
+            self.connection.check_constraints()
