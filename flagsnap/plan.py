@@ -6,6 +6,7 @@ Each route is open, or closed for a reason. Under `auto` the first open one is t
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from flagsnap.catalog import Catalog, Identity, differences
@@ -13,11 +14,13 @@ from flagsnap.errors import FlagsnapError, LossRefused, RouteClosed
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.values import ArchiveScope, Loss, RefillItem, Route, items_with
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference
+from flagsnap.rehearsal.place import Place
 
-Strategy = Literal["auto", "unapply", "restore"]
+Strategy = Literal["auto", "replay", "unapply", "restore"]
 OnLoss = Literal["ask", "refuse", "accept", "restore"]
-ROUTES: tuple[Route, ...] = ("unapply", "restore")
+ROUTES: tuple[Route, ...] = ("replay", "unapply", "restore")
 _NAMED = 5
+RESTORE = "--strategy restore takes the snapshot instead"
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,14 @@ class Facts:
         resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
         project_problem: why it could not.
         restore_problem: why a restore is not possible and what to do about it, None if it is.
-        losses: of both routes, with their remedies.
-        fails: why unapplying would fail on the live data.
+        place: where in the rehearsed reverse SQL the live database is; None if it cannot be replayed from here, and
+        not_replayed: why not.
+        losses: of all routes, with their remedies.
+        fails: why unapplying, or replaying, would fail on the live data.
         owed: what an earlier run to the same state has unapplied and not refilled yet.
         kept: what no migration made and unapplying leaves alone.
-        nodes: the extra migrations that unapplying takes back.
+        nodes: the extra migrations that unapplying or replaying takes back.
+        replayed: the steps of a replay from here.
         effects: what all extra migrations did.
         made_before: recorded tables that the extra migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
@@ -56,6 +62,9 @@ class Facts:
     effects: tuple[Effect, ...] = ()
     made_before: tuple[str, ...] = ()
     has_recorded_table: bool = True
+    place: Place | None = None
+    replayed: tuple[Segment, ...] = ()
+    not_replayed: "NotReplayed | None" = None
 
     @property
     def is_there(self) -> bool:
@@ -64,12 +73,22 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class NotReplayed:
+    """Why there is no place to replay from; `expected` if that is nothing to tell somebody who did not ask."""
+
+    reason: str
+    hint: str
+    expected: bool = False
+
+
+@dataclass(frozen=True)
 class ClosedRoute:
-    """A route that does not lead to the recorded state, and why."""
+    """A route that does not lead to the recorded state, and why; `expected` where nobody would count on it."""
 
     route: Route
     reason: str
     hint: str
+    expected: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,8 +100,9 @@ class Plan:
         archive: what is to be archived before anything is destroyed.
         to_archive: what the archive has to bring back.
         to_refill: what comes back from the snapshot afterwards.
-        nodes: the migrations that are unapplied, and
+        nodes: the migrations that are taken back, and
         effects: what they did; they tell what may stay behind.
+        place: where to begin to replay, if that is the route.
         refused: why the plan may not be carried out as it is, empty if it may.
         losses: of every route that is open, so that they can be compared; `price` has those of the chosen one.
     """
@@ -107,6 +127,12 @@ class Plan:
     to_refill: tuple[RefillItem, ...] = ()
     nodes: tuple[Node, ...] = ()
     effects: tuple[Effect, ...] = ()
+    place: Place | None = None
+
+    @property
+    def reverses(self) -> bool:
+        """Whether its route takes back the extra migrations, and nothing else."""
+        return self.route in {"replay", "unapply"}
 
     @property
     def price(self) -> tuple[Loss, ...]:
@@ -130,7 +156,7 @@ def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
     if on_loss == "restore" and strategy == "auto" and "restore" in open_routes and _costs(losses, route):
         route = "restore"
     refused = ""
-    if _costs(losses, route) and (on_loss == "refuse" or (on_loss == "restore" and route == "unapply")):
+    if _costs(losses, route) and (on_loss == "refuse" or (on_loss == "restore" and route != "restore")):
         refused = "data would be lost, and nobody agreed to it"
     return _plan(facts, route, losses, refused, closed)
 
@@ -142,6 +168,17 @@ def require_consent(plan: Plan) -> None:
         named = "; ".join(f"{loss.object} ({count(loss)})" for loss in lost[:_NAMED])
         more = f"; and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
         raise LossRefused(f"{plan.refused}: {named}{more}", ", ".join(_ways_out(plan, lost)))
+
+
+def refuse_other_losses(agreed: Plan, plan: Plan) -> None:
+    """LossRefused if a plan loses what the agreed one did not, or nothing that is archived yet would bring back."""
+    known = {(loss.kind, loss.object) for loss in agreed.price}
+    other = [loss for loss in plan.price if (loss.kind, loss.object) not in known]
+    if any(loss.needs_consent or loss.remedy == "archived" for loss in other):
+        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in other[:_NAMED])
+        raise LossRefused(
+            f"the way that is left loses more than was agreed to: {named}", "--strategy unapply shows it, and asks"
+        )
 
 
 def _ways_out(plan: Plan, lost: Sequence[Loss]) -> Iterator[str]:
@@ -177,11 +214,11 @@ def steps_of(nodes: Sequence[Node], resolution: Resolution) -> tuple[Node, ...]:
 
 
 def _choose(open_routes: Sequence[Route], closed: Sequence[ClosedRoute], strategy: Strategy) -> Route:
-    if strategy == "auto" and open_routes:
-        return open_routes[0]
-    if strategy in open_routes:
-        return "unapply" if strategy == "unapply" else "restore"
-    reason = next(each for each in closed if strategy in {"auto", each.route})
+    for route in open_routes:
+        if strategy in {"auto", route}:
+            return route
+    reasons = [each for each in closed if strategy in {"auto", each.route}]
+    reason = next((each for each in reasons if not each.expected), reasons[0])
     raise RouteClosed(f"cannot roll back by {reason.route}: {reason.reason}", reason.hint)
 
 
@@ -191,36 +228,52 @@ def _costs(losses: Sequence[Loss], route: Route) -> bool:
 
 def _closed(facts: Facts) -> Iterator[ClosedRoute]:
     """Why a route is closed; the first reason that holds."""
-    for reason, hint in _against_unapply(facts):
+    yield from islice(_against_replay(facts), 1)
+    for reason, hint in islice(_against_unapply(facts), 1):
         yield ClosedRoute("unapply", reason, hint)
-        break
     if facts.restore_problem is not None:
         yield ClosedRoute("restore", *facts.restore_problem)
 
 
+def _against_replay(facts: Facts) -> Iterator[ClosedRoute]:
+    if (why := facts.not_replayed) is not None:
+        yield ClosedRoute("replay", why.reason, why.hint, why.expected)
+    elif facts.place is None:
+        hint = f"`flagsnap rehearse {facts.to}`, before the next deploy"
+        yield ClosedRoute("replay", f"deploy {facts.to} was not rehearsed", hint, expected=True)
+    for reason, hint in _against_all_ways_back(facts):
+        yield ClosedRoute("replay", reason, hint)
+
+
 def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:
-    restore = "--strategy restore takes the snapshot instead"
-    if facts.migrations is None:
-        yield "the live database does not exist", restore
-    elif not facts.has_recorded_table:
-        yield "the snapshot was taken before the first migrate", restore
-    elif facts.migrations.none:
-        yield "the migrations are the recorded ones, but the schema was changed otherwise", restore
-    if facts.resolution is None:
+    yield from _against_all_ways_back(facts)
+    if facts.place is not None:
+        yield "the project was not asked: the replay needs none", "--strategy unapply asks it"
+    elif facts.resolution is None:
         problem = facts.project_problem
         if problem is None:
-            yield "no project was named", f'name it with --manage "python manage.py" (FLAGSNAP_MANAGE), or {restore}'
+            yield "no project was named", f'name it with --manage "python manage.py" (FLAGSNAP_MANAGE), or {RESTORE}'
         else:
-            yield str(problem), problem.hint or restore
-        return
-    yield from _against_resolution(facts.resolution, restore)
+            yield str(problem), problem.hint or RESTORE
+
+
+def _against_all_ways_back(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Why the extra migrations cannot be taken back, be it by the project or from the rehearsal."""
+    if facts.migrations is None:
+        yield "the live database does not exist", RESTORE
+    elif not facts.has_recorded_table:
+        yield "the snapshot was taken before the first migrate", RESTORE
+    elif facts.migrations.none:
+        yield "the migrations are the recorded ones, but the schema was changed otherwise", RESTORE
+    if facts.resolution is not None:
+        yield from _against_resolution(facts.resolution, RESTORE)
     if facts.made_before:
         yield (
             f"an extra migration creates {facts.made_before[0]}, which was recorded: unapplying would drop it",
-            restore,
+            RESTORE,
         )
     if facts.fails:
-        yield _some(facts.fails), f"change the rows, or {restore}"
+        yield _some(facts.fails), f"change the rows, or {RESTORE}"
 
 
 def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, str]]:
@@ -253,8 +306,9 @@ def _plan(
     facts: Facts, route: Route | None, losses: tuple[Loss, ...], refused: str, closed: tuple[ClosedRoute, ...] = ()
 ) -> Plan:
     resolution = facts.resolution or Resolution()
-    unapplying = route == "unapply"
-    price = tuple(loss for loss in losses if loss.route == "unapply") if unapplying else ()
+    reverses = route in {"replay", "unapply"}
+    price = tuple(loss for loss in losses if loss.route == route) if reverses else ()
+    steps = {"replay": facts.replayed, "unapply": resolution.segments}
     return Plan(
         to=facts.to,
         captured_at=facts.captured_at,
@@ -263,10 +317,10 @@ def _plan(
         extra=facts.migrations.extra if facts.migrations else (),
         missing=facts.migrations.missing if facts.migrations else (),
         bookkeeping=resolution.bookkeeping,
-        rows_to_remove=resolution.rows_to_remove if unapplying else (),
-        rows_to_add=resolution.rows_to_add if unapplying else (),
+        rows_to_remove=resolution.rows_to_remove if reverses else (),
+        rows_to_add=resolution.rows_to_add if reverses else (),
         covered=resolution.covered,
-        steps=resolution.segments if unapplying else (),
+        steps=steps.get(route or "", ()),
         losses=losses,
         closed=closed,
         kept=facts.kept if route != "restore" else (),
@@ -274,6 +328,7 @@ def _plan(
         archive=facts.archive if route else "none",
         to_archive=items_with(price, "archived"),
         to_refill=tuple(dict.fromkeys((*items_with(price, "refilled"), *facts.owed))) if route != "restore" else (),
-        nodes=facts.nodes if unapplying else (),
-        effects=facts.effects if unapplying else (),
+        nodes=facts.nodes if reverses else (),
+        effects=facts.effects if reverses else (),
+        place=facts.place if route == "replay" else None,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flagsnap.plan import Plan
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.snapshot import Manifest, Summary
 
 
@@ -25,9 +26,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class SnapshotShown:
-    """One snapshot, to be looked at."""
+    """One snapshot, to be looked at, and its rehearsal if it has one."""
 
     manifest: Manifest
+    rehearsal: Rehearsal | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class PlanShown:
     """A plan that is not carried out."""
 
     plan: Plan
+
+
+@dataclass(frozen=True)
+class ReverseSql:
+    """The reverse SQL of a rehearsal, as a script for psql."""
+
+    deploy_id: str
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,16 @@ class CopyResult:
     """A copy beside the live database."""
 
     database: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RehearsalResult:
+    """What a rehearsal has found, and whether the deploy may go ahead; `database` is the scratch one if it was kept."""
+
+    rehearsal: Rehearsal
+    accepted: bool
+    database: str | None
     seconds: float
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from flagsnap import __version__
-from flagsnap.cli import capture, demo, listing, plan, refill, restore, rollback, show, undo, verify
+from flagsnap.cli import capture, demo, listing, plan, refill, rehearse, restore, rollback, show, undo, verify
 from flagsnap.cli.options import with_global_options
 from flagsnap.cli.run import Run
 from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, Interrupted, UsageError
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "capture": capture.capture,
     "list": listing.list_,
     "show": show.show,
+    "rehearse": rehearse.rehearse,
     "plan": plan.plan,
     "rollback": rollback.rollback,
     "refill": refill.refill,

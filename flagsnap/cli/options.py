@@ -47,6 +47,9 @@ GLOBAL_OPTIONS: dict[str, Any] = {
     "count_seconds": Annotated[
         float | None, _global("--count-seconds", help="Seconds to count what a rollback would lose. [30]")
     ],
+    "digest_seconds": Annotated[
+        float | None, _global("--digest-seconds", help="Seconds to compare the rows of a rehearsal. [120]")
+    ],
     "json": Annotated[bool | None, _global("--json", help="One JSON object on standard output.")],
     "quiet": Annotated[bool | None, _global("--quiet", "-q", help="No progress, only warnings.")],
     "verbose": Annotated[bool | None, _global("--verbose", "-v", help="Tell every step, and all of an error.")],

@@ -82,7 +82,7 @@ def _agreed(run: Run, rollback: "Rollback", plan: "Plan") -> "Plan":
         answer = run.ask(f"{_prices(plan)}\n{_choices(plan)}? [no]")
         if answer == "accept":
             return plan
-        if answer == "restore" and plan.route == "unapply":
+        if answer == "restore" and plan.route != "restore":
             return rollback.plan(strategy="restore", on_loss="restore")
         raise Interrupted("not agreed; nothing was done")
     if run.ask("go ahead? [y/N]") not in YES:
@@ -99,4 +99,4 @@ def _prices(plan: "Plan") -> str:
 
 def _choices(plan: "Plan") -> str:
     restore_is_open = not any(each.route == "restore" for each in plan.closed)
-    return "accept, restore or no" if plan.route == "unapply" and restore_is_open else "accept or no"
+    return "accept, restore or no" if plan.route != "restore" and restore_is_open else "accept or no"

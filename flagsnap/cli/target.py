@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flagsnap.cli.run import Run
-from flagsnap.errors import UsageError
+from flagsnap.errors import SnapshotDamaged, StoreFailed, UsageError
 
 if TYPE_CHECKING:
+    from flagsnap.rehearsal.values import Rehearsal
     from flagsnap.rollback.situation import RollbackRequest
+    from flagsnap.snapshot import Manifest
 
 To = Annotated[
     str | None,
@@ -37,6 +39,7 @@ class Strategy(StrEnum):
     """Which route to take."""
 
     AUTO = "auto"
+    REPLAY = "replay"
     UNAPPLY = "unapply"
     RESTORE = "restore"
 
@@ -85,17 +88,15 @@ def build_request(
     tidy: bool = False,
     ask: bool = False,
 ) -> "RollbackRequest":
-    """The request of a rollback; UsageError unless exactly one target is named.
+    """The request of a rollback; UsageError as `target` has it.
 
     `ask` says whether somebody may be asked about losses; where nobody is there to answer, asking means refusing.
     """
     from flagsnap.rollback.situation import RollbackRequest
 
-    if (to is None) == (to_running is None):
-        raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")
-    manifest = run.snapshots.to_restore(to) if to is not None else run.snapshots.after(str(to_running))
-    if in_place and strategy is Strategy.UNAPPLY:
-        raise UsageError("--in-place is a way to restore", "leave out --in-place, or --strategy unapply")
+    manifest = target(run, to, to_running)
+    if in_place and strategy in {Strategy.REPLAY, Strategy.UNAPPLY}:
+        raise UsageError("--in-place is a way to restore", f"leave out --in-place, or --strategy {strategy}")
     consent = on_loss or OnLoss.ASK
     if consent is OnLoss.ASK and not (ask and run.interactive):
         consent = OnLoss.REFUSE
@@ -115,4 +116,21 @@ def build_request(
         archive=archive.value,
         refill=not no_refill,
         tidy=tidy,
+        rehearsal=_rehearsal(run, manifest) if strategy in {Strategy.AUTO, Strategy.REPLAY} else None,
     )
+
+
+def target(run: Run, to: str | None, to_running: str | None) -> "Manifest":
+    """The snapshot of the state to go back to; UsageError unless exactly one is named."""
+    if (to is None) == (to_running is None):
+        raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")
+    return run.snapshots.to_restore(to) if to is not None else run.snapshots.after(str(to_running))
+
+
+def _rehearsal(run: Run, manifest: "Manifest") -> "Rehearsal | None":
+    """The snapshot's rehearsal; one that cannot be read closes one way back, and no other."""
+    try:
+        return run.snapshots.rehearsal(manifest)
+    except (SnapshotDamaged, StoreFailed) as error:
+        run.progress.warn(f"going on without the rehearsal: {error}")
+        return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Route = Literal["unapply", "restore"]
+Route = Literal["replay", "unapply", "restore"]
 Remedy = Literal["archived", "refilled", "kept", "lost"]
 ArchiveScope = Literal["affected", "full", "none"]
 Kind = Literal[

@@ -8,7 +8,9 @@ migration inserted it, or because it updated or rewrote what somebody else had i
 
 - if nothing but INSERT was done to the table since the capture, by the counters of pg_stat_all_tables (which count from
   zero again after a crash or a reset: `Counters` knows by those of `django_migrations`),
-- and if the table was not rewritten: it still has the file that it was created with, or rows that are older.
+- and if the table was not rewritten: it still has the file that it was created with (a parallel pg_restore truncates
+  what it fills, so it has not), or rows that are older, or its row in pg_class is older, which names the file
+  (RelationSetNewRelfilenumber in relcache.c writes a new one).
 
 Rows written in a savepoint (`get_or_create`, `atomic()`) have a transaction id of their own, which comes after the
 migration's and before whatever is known to come next. Everybody else's ids lie there too. Where the server keeps commit
@@ -231,11 +233,17 @@ def _is_as_created(connection: Connection, oid: int, live: TableKey, oldest: Aut
     """Whether a table was not rewritten by the oldest author or since."""
     statement = sql.SQL(
         """
-        SELECT pg_relation_filenode({oid}) = {oid} OR EXISTS (
-            SELECT FROM ONLY {table} AS t
-            WHERE mod({xid} - t.xmin::text::bigint + 4294967296, 4294967296) BETWEEN 1 AND 2147483647)
+        SELECT pg_relation_filenode({oid}) = {oid}
+            OR EXISTS (SELECT FROM pg_class AS t WHERE t.oid = {oid} AND {older})
+            OR EXISTS (SELECT FROM ONLY {table} AS t WHERE {older})
         """
-    ).format(oid=oid, table=sql.Identifier(*live), xid=oldest.xid)
+    ).format(
+        oid=oid,
+        table=sql.Identifier(*live),
+        older=sql.SQL("mod({xid} - t.xmin::text::bigint + 4294967296, 4294967296) BETWEEN 1 AND 2147483647").format(
+            xid=oldest.xid
+        ),
+    )
     row = connection.execute(statement).fetchone()
     return bool(row and row[0])
 

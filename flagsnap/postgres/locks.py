@@ -16,9 +16,11 @@ from flagsnap.postgres.connection import Connection, lift_time_limits
 
 RUN_KEY = int.from_bytes(b"flagsnap", "big")
 UNAPPLY_KEY = RUN_KEY + 1
-"""Held by the probe inside the project while it unapplies: it may outlive the flagsnap that started it."""
+"""Held by the probe inside the project while it unapplies, and by a replay: they may outlive their flagsnap."""
 UNAPPLY_SESSION = "flagsnap unapply"
 """The `application_name` that the probe gives its session."""
+REPLAY_SESSION = "flagsnap replay"
+"""The one that a replay gives its own; PostgreSQL may still be at a statement when its flagsnap was killed."""
 
 _HINT = "wait until the other run has ended; `SELECT pid, application_name FROM pg_stat_activity` shows it"
 
@@ -41,7 +43,7 @@ def key_of(database: str) -> int:
 
 
 def wait_for_unapply(connection: Connection, database: str, seconds: float) -> None:
-    """Wait until no probe of an earlier, killed run is at work; Locked if one still is after `seconds`."""
+    """Wait until nothing of an earlier, killed run is at work; Locked if something still is after `seconds`."""
     deadline = time.monotonic() + seconds
     while not _is_free(connection, UNAPPLY_KEY) or _is_unapplying(connection):
         if time.monotonic() > deadline:
@@ -56,11 +58,11 @@ def _is_free(connection: Connection, key: int) -> bool:
 
 
 def _is_unapplying(connection: Connection) -> bool:
-    """Whether a probe is at work on a migration that is not atomic, which holds no lock."""
+    """Whether a probe or a replay is at work on what is not atomic, which holds no lock."""
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
-        " AND application_name = %s)",
-        (UNAPPLY_SESSION,),
+        " AND application_name IN (%s, %s))",
+        (UNAPPLY_SESSION, REPLAY_SESSION),
     ).fetchone()
     return bool(row and row[0])
 

@@ -1,14 +1,17 @@
 """Where in a script a live database is: before its first segment, or behind any of them after an interrupted run."""
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from flagsnap.catalog import Catalog, Identity, differences
+from flagsnap.loss.statements import classify
 from flagsnap.migrations import Migration, difference
-from flagsnap.rehearsal.script import Script
+from flagsnap.rehearsal.script import Script, ScriptSegment
 from flagsnap.rehearsal.values import Rehearsal
 
 _SHOWN = 3
+_VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,22 @@ def find_place(rehearsal: Rehearsal, recorded: Catalog, applied: Collection[Migr
         return f"the live {strange[0]} is not valid, which was not rehearsed"
     fingerprint = live.restorable().fingerprint
     here = [number for number, left in enumerate(_left_applied(rehearsal, script)) if left == set(applied)]
-    for number in here:
-        known = rehearsal.migrated_catalog.fingerprint if number == 0 else script.segments[number - 1].fingerprint
-        if known == fingerprint:
-            return Place(number, tuple(sorted(broken)))
-    return _why_not(rehearsal, applied, live, here)
+    known = [rehearsal.migrated_catalog.fingerprint, *(segment.fingerprint for segment in script.segments)]
+    places = [number for number in here if known[number] == fingerprint]
+    if not places:
+        return _why_not(rehearsal, applied, live, here)
+    if again := _done_again(script.segments[places[0] : places[-1]]):
+        return f"{again}: whether an interrupted run has changed its rows already cannot be told from the schema"
+    return Place(places[0], tuple(sorted(broken)))
+
+
+def _done_again(segments: Sequence[ScriptSegment]) -> str:
+    """A migration whose rows these segments change, which must not be done twice; empty if there is none."""
+    for part in (part for segment in segments for part in segment.parts):
+        verbs = {each.verb for statement in part.statements for each in classify(statement)}
+        if not _VACUUM.match(" ".join(part.statements)) and verbs - {"schema", "harmless"}:
+            return str(part.migration)
+    return ""
 
 
 def _left_applied(rehearsal: Rehearsal, script: Script) -> Iterator[set[Migration]]:
@@ -72,4 +86,5 @@ def _invalid(catalog: Catalog) -> set[Identity]:
 
 def _is_of(script: Script, index: Identity) -> bool:
     alone = (part for segment in script.segments if not segment.atomic for part in segment.parts)
-    return any(index.name in statement for part in alone for statement in part.statements)
+    name = re.compile(rf"(?<![\w$]){re.escape(index.name)}(?![\w$])")
+    return any(name.search(statement) for part in alone for statement in part.statements)

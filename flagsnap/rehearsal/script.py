@@ -16,11 +16,13 @@ Present = Mapping[int, Collection[int]]
 """The tables that are there, by oid, each with the numbers of its columns that are there."""
 
 # CREATE INDEX, "Building Indexes Concurrently", and the notes of each of the others: not inside a transaction block.
+# REFRESH MATERIALIZED VIEW CONCURRENTLY may be in one.
 _ALONE = re.compile(
     r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(?:VACUUM|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)"
-    r"|(?:CREATE|DROP|REINDEX|ALTER|REFRESH)\b.*\bCONCURRENTLY)\b",
+    r"|(?:CREATE|DROP|REINDEX|ALTER)\b.*\bCONCURRENTLY)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_OF_ROWS = frozenset({"insert", "update", "delete", "truncate"})
 # They say how the statements behind them run, or wait; all else that changes nothing is left out.
 _KEPT = re.compile(r"\s*(?:SET\s+(?!CONSTRAINTS)|RESET\b|LOCK\b)", re.IGNORECASE)
 
@@ -80,8 +82,10 @@ def _obstacles(operation: RecordedOperation, present: Present) -> Iterator[str]:
 def _all_dropped(operation: RecordedOperation, present: Present) -> bool:
     """Whether all that code wrote was dropped later: tables, or all columns that its updates set."""
     changes = [each for text in operation.statements for each in classify(text) if each.verb != "harmless"]
-    rows_only = all(each.verb in {"insert", "update", "delete", "truncate"} for each in changes)
-    return bool(operation.wrote) and rows_only and all(_dropped(each, changes, present) for each in operation.wrote)
+    written = {each.table[1] for each in operation.wrote}
+    # A statement that met no row here may meet some elsewhere, so its table counts although nothing was written to it.
+    rows_only = all(each.verb in _OF_ROWS and each.table and each.table[1] in written for each in changes)
+    return bool(written) and rows_only and all(_dropped(each, changes, present) for each in operation.wrote)
 
 
 def _dropped(wrote: Wrote, changes: Sequence[Statement], present: Present) -> bool:
@@ -98,7 +102,7 @@ def _segments(recorded: Sequence[RecordedMigration], present: Present) -> Iterat
     for each in recorded:
         statements: list[str] = []
         for statement in _statements(each, present):
-            if _ALONE.match(statement):
+            if not each.atomic and _ALONE.match(statement):
                 open_parts += [Part(each.migration, tuple(statements))] if statements else []
                 if open_parts:
                     yield ScriptSegment(atomic=True, parts=tuple(open_parts))

@@ -38,7 +38,8 @@ class ForwardMigration(_Value):
     """What a migration of the deploy did on this data.
 
     Attributes:
-        locks: those that keep somebody from writing, or from reading too; known where the migration is atomic.
+        locks: those that keep somebody from writing, or from reading too; of a migration that is not atomic those of
+            statements that may run in a transaction as well.
         rewritten: tables whose files were written anew.
         rows: rows that were inserted, updated or deleted, by table.
     """
@@ -57,7 +58,6 @@ class Residue(_Value):
     Attributes:
         changed: rows with the same key and other values; of a table without a key they count as added and removed.
         by: the migrations of the deploy that wrote to it.
-        advice: what to change in them, in words.
     """
 
     table: str
@@ -65,7 +65,6 @@ class Residue(_Value):
     removed: int
     changed: int
     by: tuple[Migration, ...] = ()
-    advice: str = ""
 
     @property
     def rows(self) -> int:
@@ -94,11 +93,12 @@ class Rehearsal(_Value):
         captured_at: of the snapshot, so that one of the same deploy id cannot be taken for it.
         schema_only: without rows, but those of `django_migrations`.
         tidy: whether leftovers were removed on the way back.
-        reason: why the verdict is what it is, empty if it is exact.
+        reason: why the verdict is what it is, empty if it is exact; advice: what to change in the migrations.
         differences: what of the schema and the migrations was not as recorded after the way back, in words.
         residue: what of the rows was not.
         not_digested: tables whose rows were not compared, for want of time.
-        again: why the second deploy failed, empty if it did not.
+        again: why the second deploy failed, empty if it did not; again_differs: the tables whose rows it made otherwise
+            than the first.
         back_seconds: of the way back through Django; replay_seconds: of the replay of the same, None if it was not
             tried.
         nodes, replaced, effects: the graph of the new code, and what its extra migrations do.
@@ -116,10 +116,12 @@ class Rehearsal(_Value):
     tidy: bool
     verdict: Verdict
     reason: str = ""
+    advice: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     residue: tuple[Residue, ...] = ()
     not_digested: tuple[str, ...] = ()
     again: str = ""
+    again_differs: tuple[str, ...] = ()
     forward: tuple[ForwardMigration, ...] = ()
     forward_seconds: float = 0.0
     back_seconds: float | None = None

@@ -9,6 +9,7 @@ from flagsnap.errors import DifferencesFound, FlagsnapError
 from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
@@ -16,6 +17,8 @@ from flagsnap.results import (
     PlanShown,
     Refilled,
     RefillResult,
+    RehearsalResult,
+    ReverseSql,
     RollbackResult,
     SnapshotShown,
     UndoResult,
@@ -74,12 +77,17 @@ def _(result: Listing) -> dict[str, Any]:
 
 @content_of.register
 def _(result: SnapshotShown) -> dict[str, Any]:
-    return {"manifest": result.manifest.model_dump(mode="json")}
+    return {"manifest": result.manifest.model_dump(mode="json"), "rehearsal": _rehearsed(result.rehearsal)}
 
 
 @content_of.register
 def _(result: PlanShown) -> dict[str, Any]:
     return {"plan": plan_content(result.plan)}
+
+
+@content_of.register
+def _(result: ReverseSql) -> dict[str, Any]:
+    return {"deploy_id": result.deploy_id, "sql": result.sql}
 
 
 @content_of.register
@@ -104,6 +112,23 @@ def _(result: RefillResult) -> dict[str, Any]:
 
 
 @content_of.register
+def _(result: RehearsalResult) -> dict[str, Any]:
+    found = result.rehearsal
+    inner = {"nodes", "replaced", "effects", "migrated", "applied", "script"}  # the file in the store has them
+    told = found.model_dump(mode="json", exclude=inner)
+    for each, forward in zip(told["forward"], found.forward, strict=True):
+        each["migration"] = forward.migration._asdict()
+    for each, residue in zip(told["residue"], found.residue, strict=True):
+        each["by"] = _migrations(residue.by)
+    return {
+        "rehearsal": {**told, "replayable": not found.obstacles, "obstacles": list(found.obstacles)},
+        "accepted": result.accepted,
+        "database": result.database,
+        "seconds": result.seconds,
+    }
+
+
+@content_of.register
 def _(result: CopyResult) -> dict[str, Any]:
     return {"database": result.database, "seconds": result.seconds, "verified": True}
 
@@ -124,6 +149,22 @@ def _(result: Verified) -> dict[str, Any]:
             {"name": check.name, "subject": check.subject, "ok": check.ok, "detail": "; ".join(check.details)}
             for check in result.checks
         ]
+    }
+
+
+def _rehearsed(rehearsal: Rehearsal | None) -> dict[str, Any] | None:
+    """The rehearsal in short; all of it is the file beside the manifest."""
+    if rehearsal is None:
+        return None
+    return {
+        "verdict": rehearsal.verdict,
+        "reason": rehearsal.reason,
+        "rehearsed_at": rehearsal.rehearsed_at.isoformat(),
+        "schema_only": rehearsal.schema_only,
+        "residue": [{"table": each.table, "rows": each.rows} for each in rehearsal.residue],
+        "again": rehearsal.again,
+        "back_seconds": rehearsal.back_seconds,
+        "replay_seconds": rehearsal.replay_seconds,
     }
 
 

@@ -1,9 +1,10 @@
 """What texts are made of: tables, numbers, sizes and times for people."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.table import Table
+from rich.text import Text
 
 SHOWN = 12
 _NAME_WIDTH = 36
@@ -15,6 +16,17 @@ def table(*headers: str, right: Iterable[int] = ()) -> Table:
     for position, header in enumerate(headers):
         made.add_column(header, justify="right" if position in right else "left", overflow="fold")
     return made
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Iterator[Text]:
+    """Lines with their columns aligned, which are never folded: for names that are copied."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield Text(f"  {'  '.join(cells)}".rstrip())
 
 
 def spare_first(made: Table) -> None:

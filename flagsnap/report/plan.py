@@ -40,6 +40,8 @@ def plan_text(plan: Plan) -> Iterator[RenderableType]:
     if plan.refused:
         yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
     for each in plan.closed:
+        if each.expected:
+            continue
         yield Text(f"{each.route} is closed: {each.reason}")
     for route in open_routes(plan):
         yield from _route(plan, route)
@@ -48,7 +50,7 @@ def plan_text(plan: Plan) -> Iterator[RenderableType]:
         yield _steps(plan)
     if plan.kept:
         yield Text(f"made by no migration, and left as they are: {kept(plan)}")
-    if plan.bookkeeping and plan.route == "unapply":
+    if plan.bookkeeping and plan.reverses:
         yield Text(f"bookkeeping rows set right: {', '.join(map(str, plan.bookkeeping))}")
 
 
@@ -84,9 +86,12 @@ def _verdict(plan: Plan) -> str:
         return f"nothing to do: the migrations and the schema are {target}"
     if plan.route is None:
         return f"refill what an earlier run left to do: the migrations and the schema are {target} already"
-    done = "restore the snapshot"
-    if plan.route == "unapply":
-        done = f"unapply {number(sum(len(step.migrations) for step in plan.steps), 'migration')}"
+    migrations = number(len({each for step in plan.steps for each in step.migrations}), "migration")
+    done = {
+        "replay": f"replay the reverse SQL of {migrations}",
+        "unapply": f"unapply {migrations}",
+        "restore": "restore the snapshot",
+    }[plan.route]
     if plan.live_is_gone:
         return f"{done}, back to {target}: the live database does not exist"
     return f"{done}, back to {target}: {price(plan, plan.route, ('lost', 'kept'))}"
@@ -107,7 +112,7 @@ def _clause(remedy: Remedy, losses: Sequence[Loss], route: Route) -> str:
     said = " and ".join(amounts)
     one = len(amounts) == 1 and said.startswith(("1 ", "what"))
     if remedy == "lost":
-        return f"LOSES {said}" + (" that nothing brings back" if route == "unapply" else "")
+        return f"LOSES {said}" + (" that nothing brings back" if route != "restore" else "")
     if remedy == "kept":
         return f"{said} {'stays' if one else 'stay'} behind"
     if remedy == "archived":
@@ -170,12 +175,12 @@ def _rows(loss: Loss) -> str:
 def _steps(plan: Plan) -> Table:
     made = table("", "", "")
     made.show_header = False
-    if plan.archive == "full" and plan.route == "unapply":
+    if plan.archive == "full" and plan.reverses:
         made.add_row("archive", "the whole database", "")
     elif plan.to_archive:
         made.add_row("archive", some(item.object for item in plan.to_archive), "")
     for step in plan.steps:
-        made.add_row("unapply", some(step.migrations), "one transaction" if step.atomic else "no transaction")
+        made.add_row(plan.route or "", some(step.migrations), "one transaction" if step.atomic else "no transaction")
     if plan.route == "restore":
         made.add_row("restore", "the snapshot, beside what is live", "")
     made.add_row("prove", "the migrations and the schema equal the recorded ones", "")

@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 from rich.console import Console, RenderableType
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from flagsnap.migrations import Migration
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.report.pieces import moment, number, size, some, spare_first, table
 from flagsnap.report.plan import kept, plan_text
+from flagsnap.report.rehearsal import rehearsal_text
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
@@ -17,6 +20,8 @@ from flagsnap.results import (
     PlanShown,
     Refilled,
     RefillResult,
+    RehearsalResult,
+    ReverseSql,
     RollbackResult,
     SnapshotShown,
     UndoResult,
@@ -74,6 +79,7 @@ def _(result: SnapshotShown) -> list[RenderableType]:
         "fingerprint": recorded.fingerprint,
         "dump": f"{size(dump.bytes)} in {len(dump.files)} files, {dump.compression}, {dump.seconds:.1f} s",
         "pg_dump": dump.tool_version,
+        "rehearsed": _rehearsed(result.rehearsal) if result.rehearsal else "",
         "restore point": recorded.restore_point or "",
         "WAL position": recorded.wal_position or "",
     }
@@ -89,10 +95,16 @@ def _(result: PlanShown) -> list[RenderableType]:
 
 
 @render.register
+def _(result: ReverseSql) -> list[RenderableType]:
+    return [Segments([Segment(result.sql)])]  # a Text would replace tabs, which may be data
+
+
+@render.register
 def _(result: RollbackResult) -> list[RenderableType]:
     plan = result.plan
     done = {
         None: "nothing had to be unapplied",
+        "replay": f"replayed {number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
         "unapply": f"unapplied {number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
         "restore": "restored the snapshot",
     }[plan.route]
@@ -122,6 +134,11 @@ def _(result: RefillResult) -> list[RenderableType]:
 
 
 @render.register
+def _(result: RehearsalResult) -> list[RenderableType]:
+    return list(rehearsal_text(result))
+
+
+@render.register
 def _(result: CopyResult) -> list[RenderableType]:
     return [Text(f"restored and proven: {result.database}, in {result.seconds:.1f} s")]
 
@@ -143,7 +160,7 @@ def _(result: Verified) -> list[RenderableType]:
 def print_result(console: Console, result: object) -> None:
     """Print a result. Sentences are not broken, so that a log keeps them whole; tables fit the width."""
     for piece in render(result):
-        console.print(piece, soft_wrap=isinstance(piece, Text))
+        console.print(piece, soft_wrap=isinstance(piece, Text | Segments))
 
 
 def _refilled(refilled: Sequence[Refilled], source: str) -> list[RenderableType]:
@@ -178,6 +195,22 @@ def _checks(result: Verified) -> Iterator[RenderableType]:
         else:
             yield Text(f"failed  {check.name}: {check.subject}", style="red")
             yield from (Text(f"        {detail}", overflow="fold") for detail in check.details)
+
+
+def _rehearsed(rehearsal: Rehearsal) -> str:
+    said: str = rehearsal.verdict
+    if rehearsal.residue:
+        rows, tables = sum(each.rows for each in rehearsal.residue), number(len(rehearsal.residue), "table")
+        said += f": {number(rows, 'row')} of {tables}"
+    elif rehearsal.reason:
+        said += f": {rehearsal.reason}"
+    parts = [said, "without rows" if rehearsal.schema_only else "", moment(rehearsal.rehearsed_at)]
+    if (seconds := rehearsal.replay_seconds) is not None:
+        parts.append(f"back in {seconds:.1f} s by replay")
+    elif (seconds := rehearsal.back_seconds) is not None:
+        parts.append(f"back in {seconds:.1f} s")
+    parts.append("the deploy after it fails" if rehearsal.again else "")
+    return ", ".join(filter(None, parts))
 
 
 def _archived(archive: Archive) -> str:

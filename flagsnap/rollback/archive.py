@@ -1,9 +1,10 @@
 """Archive: a snapshot of what a rollback is about to destroy, so that `flagsnap refill --from` can bring it back."""
 
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from flagsnap.errors import FlagsnapError, Interrupted
+from flagsnap.errors import FlagsnapError, Interrupted, SnapshotDamaged
 from flagsnap.loss.values import TableKey
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import connect
@@ -20,7 +21,7 @@ def take_archive(
 
     The rollback holds the lock. FlagsnapError if the archive cannot be made; then nothing is stored.
     """
-    now = datetime.now(UTC)
+    now = _moment(request, plan)
     whole = plan.archive == "full"
     order = RecordRequest(
         address=request.address,
@@ -42,3 +43,18 @@ def take_archive(
             f"what goes could not be archived, so nothing was done: {error}",
             f"{error.hint or 'mend the cause'}; --archive none goes back without an archive",
         ) from error
+
+
+def _moment(request: RollbackRequest, plan: Plan) -> datetime:
+    """Now, or the next second if this one names an archive already: a replay that failed may be tried again at once."""
+    while True:
+        now = datetime.now(UTC)
+        try:
+            taken = request.snapshots.find(archive_id_from(plan.to, now)) is not None
+        except SnapshotDamaged:
+            taken = True
+        except FlagsnapError:  # the store's own trouble, which whoever writes there will tell
+            return now
+        if not taken:
+            return now
+        time.sleep(1 - now.microsecond / 1_000_000)

@@ -39,7 +39,8 @@ def prove(
                 raise
             finish = f"the same command goes on with {owed}" if owed else f"run `flagsnap verify --expect {plan.to}`"
             raise HalfWay(f"the {after} is done, but it could not be verified: {error}", finish) from error
-    if found := compare(request.recorded, state, restored=plan.route == "restore", leaving_out=plan.kept):
+    restored = plan.route == "restore" or request.is_copy
+    if found := compare(request.recorded, state, restored=restored, leaving_out=plan.kept):
         raise DifferencesFound(
             f"after the {after} the database is not what was recorded: {found[0]}"
             + (f", and {len(found) - 1} more" if found[1:] else "")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from flagsnap.errors import ConnectionFailed, UsageError
+from flagsnap.errors import ConnectionFailed
 from flagsnap.plan import OnLoss, Plan, Strategy, decide, require_consent
 from flagsnap.postgres import databases
 from flagsnap.postgres.connection import Connection, connect
@@ -17,11 +17,12 @@ from flagsnap.postgres.facts import read_current_state, read_server
 from flagsnap.postgres.facts import read_system_identifier as read_identifier
 from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.progress import Progress
+from flagsnap.restoring.identity import refuse_other
 from flagsnap.restoring.in_place import restore_in_place
 from flagsnap.restoring.restore import replace_live
 from flagsnap.results import RollbackResult
 from flagsnap.rollback.archive import take_archive
-from flagsnap.rollback.by_unapplying import ByUnapplying
+from flagsnap.rollback.by_reversing import ByReversing
 from flagsnap.rollback.proof import prove, refuse_if_moved
 from flagsnap.rollback.situation import Live, RollbackRequest, Situation, there
 
@@ -43,7 +44,7 @@ def opened(request: RollbackRequest, progress: Progress) -> Iterator["Rollback"]
 
 
 def _maintenance(request: RollbackRequest, stack: ExitStack) -> Connection | None:
-    """The locked maintenance database; None where an in-place run or an unapply may do without it."""
+    """The locked maintenance database; None where everything but a swap may do without it."""
     database = request.address.database
     try:
         connection = stack.enter_context(databases.maintenance(request.address, "rollback"))
@@ -69,16 +70,8 @@ def _live(request: RollbackRequest, database: str) -> Iterator[Live]:
 
 
 def _refuse_other(request: RollbackRequest, database: str, identifier: str | None) -> None:
-    """UsageError if the snapshot is of another database."""
-    recorded = request.recorded
-    other_server = None not in (identifier, recorded.system_identifier) and identifier != recorded.system_identifier
-    if request.moved or (recorded.name == database and not other_server):
-        return
-    where = "" if recorded.name != database else " of another server"
-    raise UsageError(
-        f"snapshot {request.manifest.deploy_id} is of the database {recorded.name}{where}, not of {request.address}",
-        "check --store and --database-url; if the database was moved there, say so with --moved",
-    )
+    if not (request.moved or request.is_copy):
+        refuse_other(request.manifest, request.address, database, identifier)
 
 
 @dataclass(frozen=True)
@@ -107,11 +100,19 @@ class Rollback:
         """
         began = time.monotonic()
         require_consent(plan)
-        result = self._restore(plan) if plan.route == "restore" else self._unapply(plan)
+        result = self._restore(plan) if plan.route == "restore" else self._reverse(plan)
         return replace(result, seconds=round(time.monotonic() - began, 3))
 
-    def _unapply(self, plan: Plan) -> RollbackResult:
-        return ByUnapplying(self.request, plan, there(self.situation.live), self.progress).run()
+    def _reverse(self, plan: Plan) -> RollbackResult:
+        live = there(self.situation.live)
+        return ByReversing(self.request, plan, live, self.progress, self._unapply_instead).run()
+
+    def _unapply_instead(self) -> Plan:
+        """Decide anew, from where the database is now. RouteClosed."""
+        live = there(self.situation.live)
+        state = read_current_state(live.worker, self.request.lock_timeout)
+        now = replace(self.situation, live=replace(live, state=state))
+        return decide(now.facts("unapply"), "unapply", self.request.on_loss)
 
     def _restore(self, plan: Plan) -> RollbackResult:
         archive = retired = retired_schema = None

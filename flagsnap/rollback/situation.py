@@ -1,32 +1,32 @@
 """The situation in which a rollback is decided: what was recorded, what is live, what the project says, the price."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from flagsnap.bridge.project import Description, Project
-from flagsnap.catalog import Identity
+from flagsnap.bridge.project import Description, ProjectLike
+from flagsnap.catalog import Catalog, Identity
 from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
 from flagsnap.loss.attribution import made_by_no_migration
-from flagsnap.loss.behaviour import behavioural
 from flagsnap.loss.effects import Effect
-from flagsnap.loss.lineage import Lineage
-from flagsnap.loss.structure import dropped, made_before, structural
-from flagsnap.loss.values import ArchiveScope, Loss, Question, TableKey, with_remedies
-from flagsnap.loss.writes import written_since
-from flagsnap.migrations import Node, Resolution, SetDifference, difference, resolve
-from flagsnap.plan import Facts, OnLoss, Strategy, steps_of
+from flagsnap.loss.structure import made_before
+from flagsnap.loss.values import ArchiveScope, Route, with_remedies
+from flagsnap.migrations import Node, Resolution, Segment, SetDifference, difference, resolve
+from flagsnap.plan import RESTORE, Facts, NotReplayed, OnLoss, Strategy, steps_of
 from flagsnap.postgres.connection import Address, Connection
-from flagsnap.postgres.counting import Count, Counting
-from flagsnap.postgres.facts import LiveState, ServerFacts, read_statistics, set_lock_timeout
+from flagsnap.postgres.facts import LiveState, ServerFacts
 from flagsnap.postgres.owed import read_owed
 from flagsnap.progress import Progress
+from flagsnap.rehearsal.place import Place, find_place
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.restoring.restore import Source, createdb_problem
+from flagsnap.rollback.pricing import Price, Pricing
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
 
 T = TypeVar("T")
+_NOT_REPLAYED = f"--strategy unapply has the project take the migrations back, or {RESTORE}"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,16 @@ class RollbackRequest:
         refill: whether to put back what the deploy had destroyed.
         tidy: whether to remove rows of the deploy that its migrations' reverse leaves.
         count_seconds: how long to count what would be lost; what is left then is estimated.
+        is_copy: the database was restored from the snapshot itself: it may have any name, and is held to what a dump
+            can carry.
+        rehearsal: of the snapshot, None if there is none.
+        on_segment: told the number of each replayed segment and the catalog behind it, before that is compared.
     """
 
     address: Address
     snapshots: Snapshots
     manifest: Manifest
-    project: Project | None
+    project: ProjectLike | None
     strategy: Strategy
     on_loss: OnLoss
     jobs: int
@@ -58,6 +62,9 @@ class RollbackRequest:
     refill: bool = True
     tidy: bool = False
     count_seconds: float = 30.0
+    is_copy: bool = False
+    rehearsal: Rehearsal | None = None
+    on_segment: Callable[[int, Catalog], None] = lambda _number, _catalog: None
 
     @property
     def source(self) -> Source:
@@ -93,7 +100,7 @@ class Situation:
     progress: Progress
 
     def facts(self, strategy: Strategy) -> Facts:
-        """Gather all facts; the project is not asked if only a restore is wanted."""
+        """Gather all facts; the project is not asked if only a restore is wanted, or if the rehearsal tells enough."""
         request, recorded = self.request, self.request.recorded
         if self.live is None:
             return Facts(
@@ -105,18 +112,19 @@ class Situation:
                 project_problem=None,
                 restore_problem=self._restore_problem(),
                 losses=(),
+                not_replayed=NotReplayed("the live database does not exist", RESTORE, expected=True),
             )
         migrations = difference(recorded.applied_set, tuple(row.migration for row in self.live.state.applied))
-        answer = _Answer()
-        if not migrations.none and strategy != "restore":
-            with self.progress.task("ask the project"):
-                answer = self._ask(migrations, strategy)
+        answer = self._answer(migrations, strategy)
         kept = self._kept(migrations, answer)
         catalog = self.live.state.catalog.without(kept)
-        schema_equal = recorded.schema_catalog.fingerprint == catalog.fingerprint
+        before = recorded.schema_catalog
+        if self.request.is_copy:
+            before, catalog = before.restorable(), catalog.restorable()
+        schema_equal = before.fingerprint == catalog.fingerprint
         owed = read_owed(self.live.worker).get(request.manifest.deploy_id, ()) if request.refill else ()
         nothing_to_do = migrations.none and schema_equal and not (owed and strategy == "restore")
-        price = _Price() if nothing_to_do else self._price(answer, kept)
+        price = Price() if nothing_to_do else self._price(answer, kept)
         return Facts(
             to=request.manifest.deploy_id,
             captured_at=request.manifest.captured_at,
@@ -134,6 +142,44 @@ class Situation:
             effects=answer.effects,
             made_before=self._made_before(answer),
             has_recorded_table=recorded.has_migrations_table,
+            place=answer.place,
+            replayed=self._replayed(answer.place),
+            not_replayed=answer.not_replayed,
+        )
+
+    def _answer(self, migrations: SetDifference, strategy: Strategy) -> "_Answer":
+        """What the rehearsal knows if the live database is one that it knows, else what the project says."""
+        rehearsed = self._rehearsed(migrations, strategy)
+        if rehearsed.place is not None or migrations.none or strategy in {"replay", "restore"}:
+            return rehearsed
+        with self.progress.task("ask the project"):
+            return replace(self._ask(migrations, strategy), not_replayed=rehearsed.not_replayed)
+
+    def _rehearsed(self, migrations: SetDifference, strategy: Strategy) -> "_Answer":
+        request, live, rehearsal = self.request, there(self.live), self.request.rehearsal
+        recorded = request.recorded
+        if migrations.none or strategy in {"unapply", "restore"}:
+            why = "there is nothing to replay" if migrations.none else "another route was asked for"
+            return _Answer(not_replayed=NotReplayed(why, _NOT_REPLAYED, expected=True))
+        if rehearsal is None:
+            return _Answer()
+        applied = {row.migration for row in live.state.applied}
+        place = find_place(rehearsal, recorded.schema_catalog, applied, live.state.catalog)
+        if isinstance(place, str):
+            return _Answer(not_replayed=NotReplayed(place, _NOT_REPLAYED))
+        description = Description(
+            rehearsal.graph, rehearsal.effects, live.server.database, live.server.system_identifier
+        )
+        return _Answer(description, resolve(recorded.applied_set, migrations, rehearsal.graph), place=place)
+
+    def _replayed(self, place: Place | None) -> tuple[Segment, ...]:
+        """The steps from a place on."""
+        rehearsal = self.request.rehearsal
+        if place is None or rehearsal is None or rehearsal.script is None:
+            return ()
+        return tuple(
+            Segment(each.atomic, tuple(dict.fromkeys(part.migration for part in each.parts)))
+            for each in rehearsal.script.segments[place.segment :]
         )
 
     def _restore_problem(self) -> tuple[str, str] | None:
@@ -173,58 +219,29 @@ class Situation:
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_before(recorded, live, answer.description.effects)
 
-    def _price(self, answer: "_Answer", kept: Sequence[Identity]) -> "_Price":
-        """Count what each route costs, in a transaction that only reads."""
-        live, recorded = there(self.live), self.request.recorded
-        tables = tuple((each.schema, each.name) for each in kept if each.kind == "table")
-        with self.progress.task("count"), live.worker.transaction():
-            counting = Counting.within(live.worker, self.request.count_seconds)
-            set_lock_timeout(live.worker, self.request.lock_timeout)
-            found = tuple(self._found(answer))
-            counts = dict(counting.answers([each for each in found if isinstance(each, Question)]))
-            losses = list(_answered(found, counts))
-            losses += written_since(
-                counting.written(recorded.tables, self._names(answer), frozenset(tables)),
-                reset=not read_statistics(live.worker).continues(recorded.statistics),
-            )
-            losses += (
-                Loss("restore", "made_by_no_migration", ".".join(table), count.rows, "lost", count.estimated)
-                for table, count in counting.rows(tables)
-                if count.rows != 0
-            )
-        fails = tuple(each.failure(count.rows) for each, count in counts.items() if each.fails and count.is_certain)
-        return _Price(tuple(with_remedies(losses, self.request.archive, refill=self.request.refill)), fails)
-
-    def _found(self, answer: "_Answer") -> Iterator[Loss | Question]:
-        """What unapplying may cost."""
-        if answer.description is None or answer.resolution is None:
-            return
-        recorded, live = self.request.recorded, there(self.live).state.catalog
-        effects = answer.description.effects
-        rows = {(table.schema_name, table.table): table.rows for table in recorded.tables}
-        yield from structural(recorded.schema_catalog, live, effects, rows)
-        gone = dropped(recorded.schema_catalog, live, effects)
-        yield from behavioural(answer.nodes, live, gone, effects)
-
-    def _names(self, answer: "_Answer") -> Mapping[TableKey, TableKey]:
-        return Lineage.following(self.request.recorded.schema_catalog, answer.effects).tables
-
-
-@dataclass(frozen=True)
-class _Price:
-    """What the routes cost, and why unapplying would fail on the live data."""
-
-    losses: tuple[Loss, ...] = ()
-    fails: tuple[str, ...] = ()
+    def _price(self, answer: "_Answer", kept: Sequence[Identity]) -> Price:
+        request, live = self.request, there(self.live)
+        nodes = None if answer.description is None else answer.nodes
+        pricing = Pricing(request.recorded, live.state.catalog, answer.route, nodes, answer.effects, kept)
+        with self.progress.task("count"):
+            price = pricing.price(live.worker, request.count_seconds, request.lock_timeout)
+        return replace(price, losses=tuple(with_remedies(price.losses, request.archive, refill=request.refill)))
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the project said, or why it did not."""
+    """What the project said, or why it did not; with a `place`, what the rehearsal had been told."""
 
     description: Description | None = None
     resolution: Resolution | None = None
     problem: FlagsnapError | None = None
+    place: Place | None = None
+    not_replayed: NotReplayed | None = None
+
+    @property
+    def route(self) -> Route:
+        """The route that it is about."""
+        return "unapply" if self.place is None else "replay"
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -252,15 +269,6 @@ def _refuse_other_project(description: Description, server: ServerFacts) -> None
         + f", flagsnap to {server.database}",
         "--manage and --database-url must lead to the same database",
     )
-
-
-def _answered(found: Sequence[Loss | Question], counts: Mapping[Question, Count]) -> Iterator[Loss]:
-    """What is lost, or may be; what would fail is no loss."""
-    for each in found:
-        if isinstance(each, Loss):
-            yield each
-        elif not each.fails and (count := counts[each]).rows != 0:
-            yield each.answered(count.rows, estimated=count.estimated)
 
 
 def there(value: T | None) -> T:

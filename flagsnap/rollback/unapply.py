@@ -4,7 +4,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from flagsnap.bridge.project import Project, UnapplyListener, UnapplyOrder
+from flagsnap.bridge.project import ProjectLike, UnapplyListener, UnapplyOrder
 from flagsnap.errors import FlagsnapError, HalfWay
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
@@ -23,7 +23,7 @@ class Unapply:
     plan: Plan
     recorded: RecordedDatabase
     server: ServerFacts
-    project: Project
+    project: ProjectLike
     worker: Connection
     lock_timeout: float
 

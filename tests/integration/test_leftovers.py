@@ -44,6 +44,17 @@ def test_rows_of_a_data_migration(deploys: Deploys, project: Project) -> None:
     )
 
 
+def test_rows_in_a_table_that_was_truncated_long_ago(deploys: Deploys, project: Project) -> None:
+    """As a parallel pg_restore does: it has another file than it was created with, and no rows that are older."""
+    tags(project)
+    deploys.deploy()
+    deploys.database.execute("TRUNCATE flags_tag CASCADE")
+    deploys.capture()
+    adds(project, "Tag.objects.bulk_create([Tag(name='one'), Tag(name='two')])")
+    deploys.deploy()
+    assert back(deploys, "--tidy") == {TAGS: (2, 2)}
+
+
 @pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)
 def test_tidy_removes_them_and_nothing_else(deploys: Deploys, project: Project) -> None:
     tags(project)

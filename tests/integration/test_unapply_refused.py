@@ -37,7 +37,10 @@ def test_an_irreversible_migration(deploys: Deploys, operation: str) -> None:
     assert said.hint == "--strategy restore takes the snapshot instead"
     plan = deploys.plan()
     assert plan["route"] == "restore"
-    assert [each["reason"] for each in plan["closed"]] == ["irreversible: flags.0002_extra"]
+    assert [(each["route"], each["reason"]) for each in plan["closed"]] == [
+        ("replay", "deploy v2 was not rehearsed"),
+        ("unapply", "irreversible: flags.0002_extra"),
+    ]
     assert plan["steps"] == []
 
 
@@ -143,4 +146,4 @@ def test_no_project(deploys: Deploys) -> None:
     assert said.error == "cannot roll back by unapply: no project was named"
     assert "--manage" in said.hint
     plan = deploys.plan("--on-loss", "restore")
-    assert (plan["route"], plan["closed"][0]["reason"]) == ("restore", "no project was named")
+    assert (plan["route"], plan["closed"][1]["reason"]) == ("restore", "no project was named")

@@ -7,6 +7,7 @@ from flagsnap.errors import SnapshotDamaged
 from flagsnap.loss.values import Loss, RefillItem
 from flagsnap.migrations import Migration, Segment
 from flagsnap.plan import ClosedRoute, Plan
+from flagsnap.rehearsal.values import ForwardMigration, Residue, TableLock
 from flagsnap.results import (
     CaptureResult,
     Check,
@@ -16,6 +17,8 @@ from flagsnap.results import (
     PlanShown,
     Refilled,
     RefillResult,
+    RehearsalResult,
+    ReverseSql,
     RollbackResult,
     SnapshotShown,
     UndoResult,
@@ -23,6 +26,7 @@ from flagsnap.results import (
 )
 from flagsnap.snapshot import Archive
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
+from tests.unit.sample_rehearsals import sample_rehearsal
 
 ODD = "[bold]Ä[/red] :smile: " + "a_very_long_name_" * 6
 MANIFEST = sample_manifest(ticket="[/bold]", note=ODD)
@@ -86,6 +90,7 @@ RESULTS: dict[str, object] = {
     "list": Listing((MANIFEST.summary,), (("2.264.0", str(DAMAGED)),)),
     "empty list": Listing((), ()),
     "show": SnapshotShown(MANIFEST),
+    "show rehearsed": SnapshotShown(MANIFEST, sample_rehearsal(MANIFEST, verdict="fails", reason=ODD)),
     "archive": SnapshotShown(ARCHIVE),
     "list of archives": Listing((ARCHIVE.summary,), ()),
     "plan": PlanShown(PLAN),
@@ -96,4 +101,28 @@ RESULTS: dict[str, object] = {
     "restore": CopyResult("flags [copy]", 2.0),
     "undo": UndoResult("flags", "flags_flagsnap_retired_2", None),
     "verify": CHECKS,
+    "sql": ReverseSql("2.265.0", "BEGIN;\n\tSELECT '[bold] :smile:';\nCOMMIT;\n"),
+    "rehearse": RehearsalResult(
+        sample_rehearsal(
+            MANIFEST,
+            verdict="residue",
+            reason=ODD,
+            residue=(Residue(table=ODD, added=1, removed=2, changed=3, by=(Migration("[app]", ODD),)),),
+            advice=(ODD,),
+            not_digested=(ODD,),
+            again=ODD,
+            forward=(
+                ForwardMigration(
+                    migration=Migration("[app]", ODD),
+                    seconds=1,
+                    atomic=True,
+                    locks=(TableLock(table=ODD, mode="ShareLock", seconds=1.25),),
+                    rewritten=(ODD,),
+                ),
+            ),
+        ),
+        accepted=False,
+        database=ODD,
+        seconds=3.0,
+    ),
 }

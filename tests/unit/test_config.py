@@ -127,3 +127,22 @@ def test_a_store_option_without_name_or_value_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a store option") as refused:
         load_settings({"store_options": [text]}, {}, None)
     assert refused.value.hint == "write it as NAME=VALUE"
+
+
+def test_acceptable_residue_is_a_table_of_the_file() -> None:
+    Path("flagsnap.toml").write_text('[acceptable_residue]\n"public.auth_permission" = 40\n"public.any" = true\n')
+    found = load_settings(NOTHING, {"FLAGSNAP_ACCEPTABLE_RESIDUE": "public.other=1"}, None)
+    assert found.acceptable_residue == {"public.auth_permission": 40, "public.any": True}
+
+
+@pytest.mark.parametrize("content", ['"a.b" = -1', '"a.b" = "x"', '"without_schema" = 1'])
+def test_residue_that_makes_no_sense(content: str) -> None:
+    Path("flagsnap.toml").write_text(f"[acceptable_residue]\n{content}\n")
+    with pytest.raises(UsageError, match="acceptable-residue"):
+        load_settings(NOTHING, NOTHING, None)
+
+
+def test_residue_must_be_a_table() -> None:
+    Path("flagsnap.toml").write_text("acceptable_residue = 3\n")
+    with pytest.raises(UsageError, match="acceptable-residue"):
+        load_settings(NOTHING, NOTHING, None)

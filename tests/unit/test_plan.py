@@ -12,18 +12,23 @@ from flagsnap.loss.values import Kind, Loss, RefillItem, Remedy, Route
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference, difference
 from flagsnap.plan import (
     Facts,
+    NotReplayed,
     OnLoss,
     Plan,
     Strategy,
     decide,
+    refuse_other_losses,
     require_consent,
     state_differences,
     steps_of,
 )
+from flagsnap.rehearsal.place import Place
+from flagsnap.report.plan import plan_text
 
 EXTRA = Migration("flags", "0002_extra")
 ROW = Migration("flags", "0001_squashed")
 UNAPPLY_IT = Resolution(segments=(Segment(atomic=True, migrations=(EXTRA,)),), rows_to_remove=(ROW,))
+NOT_REHEARSED = ("replay", "deploy v2 was not rehearsed")
 RESTORABLE = "--strategy restore takes the snapshot instead"
 
 
@@ -192,7 +197,7 @@ def test_why_unapplying_is_closed(changes: dict[str, Any], reason: str, hint: st
     assert hint in caught.value.hint
     plan = decide(facts, "auto", "accept")
     assert plan.route == "restore"
-    assert [(each.route, each.reason) for each in plan.closed] == [("unapply", reason)]
+    assert [(each.route, each.reason) for each in plan.closed] == [NOT_REHEARSED, ("unapply", reason)]
     assert plan.losses == (WRITTEN,)
 
 
@@ -271,6 +276,74 @@ def test_what_an_archive_or_the_snapshot_brings_back_needs_no_consent() -> None:
     facts = replace(FACTS, losses=(loss("unapply", remedy="archived"), loss("unapply", remedy="refilled")))
     plan: Plan = decide(facts, "auto", "refuse")
     assert (plan.route, plan.needs_consent, plan.refused) == ("unapply", False, "")
+
+
+AT_THE_START = Place(0)
+ALONE, TOGETHER = Segment(atomic=False, migrations=(EXTRA,)), Segment(atomic=True, migrations=(EXTRA,))
+REHEARSED = replace(FACTS, place=AT_THE_START, replayed=(ALONE, TOGETHER), losses=(loss("replay", 3), WRITTEN))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "on_loss", "route", "refused"),
+    [
+        ("auto", "ask", "replay", False),
+        ("auto", "refuse", "replay", True),
+        ("auto", "accept", "replay", False),
+        ("auto", "restore", "restore", False),
+        ("replay", "accept", "replay", False),
+        ("replay", "refuse", "replay", True),
+        ("replay", "restore", "replay", True),
+        ("restore", "accept", "restore", False),
+    ],
+)
+def test_what_was_rehearsed_is_replayed(strategy: Strategy, on_loss: OnLoss, route: Route, refused: bool) -> None:
+    plan = decide(REHEARSED, strategy, on_loss)
+    assert (plan.route, bool(plan.refused), plan.reverses) == (route, refused, route == "replay")
+    assert [(each.route, each.reason, each.hint) for each in plan.closed] == [
+        ("unapply", "the project was not asked: the replay needs none", "--strategy unapply asks it")
+    ]
+    if route == "replay":
+        assert (plan.place, plan.steps, plan.rows_to_remove) == (AT_THE_START, (ALONE, TOGETHER), (ROW,))
+        assert [each.rows for each in plan.price] == [3]
+    else:
+        assert (plan.place, plan.steps) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "hint", "is_told"),
+    [
+        (FACTS, "deploy v2 was not rehearsed", "`flagsnap rehearse v2`, before the next deploy", False),
+        (replace(FACTS, not_replayed=NotReplayed("an index is new", "drop it")), "an index is new", "drop it", True),
+        (
+            replace(REHEARSED, resolution=replace(UNAPPLY_IT, unapplied=(ROW,))),
+            "recorded and no longer applied: flags.0001_squashed",
+            f"apply them with `migrate`, or {RESTORABLE}",
+            True,
+        ),
+        (replace(REHEARSED, fails=("a NULL",)), "a NULL", f"change the rows, or {RESTORABLE}", True),
+    ],
+)
+def test_why_replaying_is_closed(facts: Facts, reason: str, hint: str, is_told: bool) -> None:
+    with pytest.raises(RouteClosed) as caught:
+        decide(facts, "replay", "accept")
+    assert (str(caught.value), caught.value.hint) == (f"cannot roll back by replay: {reason}", hint)
+    plan = decide(facts, "auto", "accept")
+    assert [each.reason for each in plan.closed if each.route == "replay"] == [reason]
+    text = "\n".join(str(each) for each in plan_text(plan))
+    assert (f"replay is closed: {reason}" in text) is is_told
+
+
+def test_another_way_back_may_lose_what_was_agreed_to_and_nothing_else() -> None:
+    agreed = decide(REHEARSED, "auto", "ask")
+    same = decide(replace(FACTS, losses=(loss("unapply", 30),)), "unapply", "ask")
+    refuse_other_losses(agreed, same)
+    kept = loss("unapply", None, "reverse_does_nothing", "kept")
+    archived = replace(loss("unapply", 4, "column_dropped", "archived"), item=ITEM)
+    refilled = replace(loss("unapply", 4, "table_emptied", "refilled"), item=ITEM)
+    refuse_other_losses(agreed, decide(replace(FACTS, losses=(refilled,)), "unapply", "ask"))
+    for other, rows in ((kept, "rows unknown"), (archived, "4 rows")):
+        with pytest.raises(LossRefused, match=rf"loses more than was agreed to: public.tag \({rows}\)"):
+            refuse_other_losses(agreed, decide(replace(FACTS, losses=(other,)), "unapply", "ask"))
 
 
 def test_the_nodes_that_a_resolution_unapplies() -> None:

@@ -11,12 +11,15 @@ from rich.console import Console
 
 from flagsnap.errors import DifferencesFound, LossRefused
 from flagsnap.loss.values import Loss
+from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
+from flagsnap.rehearsal.values import ForwardMigration, Residue, TableLock
 from flagsnap.report.json import content_of, document, failure
 from flagsnap.report.pieces import moment, size
 from flagsnap.report.plan import price
 from flagsnap.report.text import print_result, render
-from flagsnap.results import Listing, PlanShown, Refilled, RefillResult, RollbackResult, SnapshotShown
+from flagsnap.results import Listing, PlanShown, Refilled, RefillResult, RehearsalResult, RollbackResult, SnapshotShown
+from tests.unit.sample_rehearsals import SCRIPT, sample_rehearsal
 from tests.unit.sample_results import ARCHIVE, DONE, LOSSLESS, MANIFEST, ODD, PLAN, RESTORE, RESULTS
 
 KEYS = {
@@ -25,8 +28,9 @@ KEYS = {
     "list": {"snapshots", "damaged"},
     "empty list": {"snapshots", "damaged"},
     "list of archives": {"snapshots", "damaged"},
-    "show": {"manifest"},
-    "archive": {"manifest"},
+    "show": {"manifest", "rehearsal"},
+    "archive": {"manifest", "rehearsal"},
+    "show rehearsed": {"manifest", "rehearsal"},
     "plan": {"plan"},
     "lossless plan": {"plan"},
     "restore plan": {"plan"},
@@ -46,7 +50,16 @@ KEYS = {
     "restore": {"database", "seconds", "verified"},
     "undo": {"database", "retired_database", "retired_schema"},
     "verify": {"checks"},
+    "sql": {"deploy_id", "sql"},
+    "rehearse": {"rehearsal", "accepted", "database", "seconds"},
 }
+
+
+RESIDUE = (
+    Residue(table="public.a", added=30, removed=0, changed=0),
+    Residue(table="public.b", added=0, removed=1, changed=2),
+    Residue(table="public.c", added=0, removed=0, changed=8),
+)
 
 
 def text_of(result: object, width: int = 80) -> str:
@@ -312,6 +325,99 @@ def test_archives_are_told_from_captures() -> None:
         update={"archive": ARCHIVE.archive and ARCHIVE.archive.model_copy(update={"whole": True})}
     )
     assert "archive of     2.265.0: the whole database" in text_of(SnapshotShown(whole))
+
+
+@pytest.mark.parametrize(
+    ("other", "row"),
+    [
+        ({}, "exact, 2026-11-22 14:30:00 UTC, back in 0.1 s by replay"),
+        (
+            {"verdict": "residue", "residue": RESIDUE, "replay_seconds": None},
+            "residue: 41 rows of 3 tables, 2026-11-22 14:30:00 UTC, back in 58.0 s",
+        ),
+        (
+            {
+                "verdict": "irreversible",
+                "reason": "a.0003 has no way back",
+                "replay_seconds": None,
+                "back_seconds": None,
+            },
+            "irreversible: a.0003 has no way back, 2026-11-22 14:30:00 UTC",
+        ),
+        (
+            {"schema_only": True, "again": "a.0003 fails"},
+            "exact, without rows, 2026-11-22 14:30:00 UTC, back in 0.1 s by replay, the deploy after it fails",
+        ),
+    ],
+)
+def test_a_snapshot_tells_of_its_rehearsal(other: dict[str, Any], row: str) -> None:
+    rehearsal = sample_rehearsal(MANIFEST, **other)
+    lines = [" ".join(line.split()) for line in text_of(SnapshotShown(MANIFEST, rehearsal), width=200).splitlines()]
+    assert f"rehearsed {row}" in lines
+    assert "rehearsed" not in text_of(SnapshotShown(MANIFEST), width=200)
+    told = content_of(SnapshotShown(MANIFEST, rehearsal))["rehearsal"]
+    assert told == {
+        "verdict": rehearsal.verdict,
+        "reason": rehearsal.reason,
+        "rehearsed_at": "2026-11-22T14:30:00+00:00",
+        "schema_only": rehearsal.schema_only,
+        "residue": [{"table": each.table, "rows": each.rows} for each in rehearsal.residue],
+        "again": rehearsal.again,
+        "back_seconds": rehearsal.back_seconds,
+        "replay_seconds": rehearsal.replay_seconds,
+    }
+    assert content_of(SnapshotShown(MANIFEST))["rehearsal"] is None
+
+
+def rehearsed(accepted: bool = True, **fields: Any) -> str:
+    return text_of(RehearsalResult(sample_rehearsal(MANIFEST, **fields), accepted, None, 12.0), width=400)
+
+
+def test_a_rehearsal_says_how_long_each_way_takes() -> None:
+    assert "back: 58.0 s by the project, 0.06 s by replay" in rehearsed()
+    without = rehearsed(replay_seconds=None, script=replace(SCRIPT, obstacles=("a.0003: its reverse is Python",)))
+    assert "back: 58.0 s by the project\nno replay: a.0003: its reverse is Python\n" in without
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted", "said"),
+    [
+        ({}, True, "the deploy may go ahead"),
+        ({"verdict": "residue", "residue": RESIDUE}, True, "may go ahead: its residue is acceptable, as declared"),
+        ({"verdict": "residue", "residue": RESIDUE}, False, "the deploy should not go ahead"),
+        ({"verdict": "irreversible", "reason": "irreversible: a.0003"}, False, "irreversible: a.0003"),
+        ({"verdict": "fails", "reason": "a.0003 fails"}, False, "the deploy cannot be migrated to"),
+        ({"again": "the second deploy fails: x"}, False, "the second deploy fails: x"),
+        ({"again_differs": ("public.a",)}, True, "with other rows than the first time in public.a"),
+        ({"schema_only": True}, True, "rehearsed deploy 2.265.0, without rows, in 12.0 s"),
+    ],
+)
+def test_a_rehearsals_verdict(fields: dict[str, Any], accepted: bool, said: str) -> None:
+    assert said in rehearsed(accepted, **fields)
+
+
+def test_what_a_deploy_blocks_the_longest_first() -> None:
+    forward = tuple(
+        ForwardMigration(
+            migration=Migration("a", name),
+            seconds=seconds,
+            atomic=True,
+            locks=(TableLock(table=f"public.{name}", mode=mode, seconds=seconds),),
+            rewritten=(f"public.{name}",) if seconds > 1 else (),
+        )
+        for name, mode, seconds in (
+            ("short", "ShareLock", 0.01),
+            ("shared", "ShareLock", 0.5),
+            ("all", "AccessExclusiveLock", 2.0),
+        )
+    )
+    text = rehearsed(forward=forward)
+    assert [line for line in text.splitlines() if line.startswith("  public.")] == [
+        "  public.all     2.00 s  reads and writes  a.all",
+        "  public.shared  0.50 s  writes            a.shared",
+    ]
+    assert "tables that the deploy rewrites: public.all" in text
+    assert "locks no table for longer than 0.05 s" in rehearsed(forward=forward[:1])
 
 
 def test_text_of_an_empty_store() -> None:
