@@ -27,6 +27,8 @@ class Settings:
         silence: after how long without a word the project counts as dead.
         lock_timeout: how long a reverse migration or a capture waits for a lock; 0 means without end.
         count_seconds: how long to count what a rollback would lose; what is left then is estimated.
+        digest_seconds: how long a rehearsal compares rows; what is left then is listed.
+        acceptable_residue: how many rows of each table may be others after a rehearsed rollback; True for any number.
     """
 
     database_url: str = field(default="", repr=False)
@@ -38,6 +40,8 @@ class Settings:
     silence: float = 120.0
     lock_timeout: float = 10.0
     count_seconds: float = 30.0
+    digest_seconds: float = 120.0
+    acceptable_residue: Mapping[str, int | bool] = field(default_factory=dict)
 
     def need_database(self) -> str:
         """The database URL; UsageError if there is none."""
@@ -62,7 +66,8 @@ class Settings:
 
 _NAMES = [each.name for each in fields(Settings)]
 _STORE_OPTION = "FLAGSNAP_S3_"
-_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0, "count_seconds": 0.0}
+_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0, "count_seconds": 0.0, "digest_seconds": 0.0}
+_RESIDUE = "acceptable_residue"
 
 
 def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Settings:
@@ -82,6 +87,7 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], fi
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: environment.get(f"FLAGSNAP_{name.upper()}") or None for name in _NAMES}
+    found[_RESIDUE] = None  # a table, which only a file can have
     found["store_options"] = {
         name.removeprefix(_STORE_OPTION).lower(): value
         for name, value in environment.items()
@@ -127,6 +133,17 @@ def _store_options(given: Any) -> dict[str, str]:
     return options
 
 
+def _residue(given: Any) -> dict[str, int | bool]:
+    """Rows by table: a number, or true for any."""
+    hint = 'write [acceptable_residue], then "schema.table" = the most rows, or true for any number'
+    if not isinstance(given, Mapping):
+        raise UsageError("acceptable-residue is not a table of tables", hint)
+    for table, rows in given.items():
+        if not isinstance(rows, int) or rows < 0 or "." not in table:
+            raise UsageError(f"acceptable-residue cannot be {table!r} = {rows!r}", hint)
+    return dict(given)
+
+
 def _typed(name: str, value: Any) -> Any:
     default = getattr(Settings(), name)
     try:
@@ -134,6 +151,8 @@ def _typed(name: str, value: Any) -> Any:
             return Path(value)
         if name == "store_options":
             return value
+        if name == _RESIDUE:
+            return _residue(value)
         typed = type(default)(value)
         if name in _MINIMUM and typed < _MINIMUM[name]:
             raise ValueError(name)

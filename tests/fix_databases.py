@@ -55,6 +55,11 @@ class Database:
         statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name or self.name))
         self._administer(statement)
 
+    def rename(self, name: str, now: str | None = None) -> None:
+        """Give it another name, `now` if it has been renamed before; it must have its own at the end of the test."""
+        old, new = sql.Identifier(now or self.name), sql.Identifier(name)
+        self._administer(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, new))
+
     def role(self, suffix: str, options: str = "LOGIN NOSUPERUSER NOCREATEDB") -> str:
         """Create a role of the test's own, password `secret`; gives its name, see `server.url`."""
         name = f"{self.name}_{suffix}"

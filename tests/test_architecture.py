@@ -27,6 +27,7 @@ USE_CASES: dict[str, frozenset[str]] = {
     "restoring": frozenset(),
     "refilling": frozenset({"restoring"}),
     "rollback": frozenset({"recording", "restoring", "refilling"}),
+    "rehearsing": frozenset({"restoring", "refilling", "rollback"}),
     "verify": frozenset({"restoring"}),
 }
 OUTSIDE = frozenset({"postgres", "stores", "process"})
@@ -41,6 +42,7 @@ LAYERS: dict[str, frozenset[str]] = {
     "bridge": frozenset({"process"}),
     **{name: OUTSIDE | others for name, others in USE_CASES.items()},
     "rollback": OUTSIDE | USE_CASES["rollback"] | {"bridge"},
+    "rehearsing": OUTSIDE | USE_CASES["rehearsing"] | {"bridge"},
     "report": frozenset(),
     "demo": frozenset({"process"}),
     "cli": frozenset(USE_CASES) | {"report", "config", "postgres", "stores", "bridge", "demo"},
@@ -54,6 +56,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "loss.words": frozenset({"sqlparse"}),
     "bridge.messages": frozenset({"pydantic"}),
     "bridge.probe": frozenset({"django"}),
+    "bridge.probe.drivers": frozenset({"django", "psycopg", "psycopg2"}),  # whichever the project has
     "postgres": frozenset({"psycopg"}),
     "stores.s3.client": frozenset({"boto3", "botocore", "mypy_boto3_s3"}),
     "stores.s3.patience": frozenset({"botocore", "mypy_boto3_s3"}),

@@ -1,4 +1,4 @@
-"""The demo's application: a small flag service in Django, in three releases.
+"""The demo's application: a small flag service in Django, in three releases and a mended one.
 
 Each release lies in `project/` as the files that it adds to the one before, or replaces.
 """
@@ -6,7 +6,7 @@ Each release lies in `project/` as the files that it adds to the one before, or 
 import shutil
 from pathlib import Path
 
-RELEASES = ("v1", "v2", "v3")
+RELEASES = ("v1", "v2", "v2.1", "v3")
 _PROJECT = Path(__file__).with_name("project")
 
 

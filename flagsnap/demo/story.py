@@ -1,4 +1,4 @@
-"""The story of `flagsnap demo`: two deploys go wrong, and two rollbacks put them right.
+"""The story of `flagsnap demo`: three deploys go wrong, and three rollbacks put them right, each by another route.
 
 Everything in it is real: a PostgreSQL server, a Django project, and the commands as a user types them, run as
 programs of their own, with their output as it comes. Nothing stays behind.
@@ -83,13 +83,27 @@ STORY: Mapping[str, Sequence[Step]] = {
         Run("python manage.py summary"),
         Text("What people wrote into the tables of v1 meanwhile is still there: unapplying keeps it."),
     ),
-    "v2 is mended and deployed again, then v3": (
-        Release("v2"),
+    "v2 is mended, and rehearsed before it is deployed": (
+        Text("v2.1 moves the tags in SQL, both ways. First a snapshot again, then a rehearsal, on a copy of the data:"),
+        Run("flagsnap capture --deploy-id v2.1"),
+        Release("v2.1"),
+        Run("flagsnap rehearse v2.1"),
+        Text("The way back is proven before the deploy, and its SQL is recorded."),
+        Run("python manage.py migrate --verbosity 0"),
+    ),
+    "v2.1 is bad too, and its code does not even start": (
+        Text("What the rehearsal has recorded is replayed: neither Django nor a container that starts is needed."),
+        Run("flagsnap rollback --to v2.1 --manage '' --on-loss accept --yes"),
+        Run("flagsnap verify --expect v2.1"),
+    ),
+    "v2.1 works after all, then comes v3": (
         Run("python manage.py migrate --verbosity 0"),
         Run("flagsnap capture --deploy-id v3"),
         Text("v3 merges first and last names into one column and drops the two. Nobody can take that apart."),
         Release("v3"),
-        Run("python manage.py migrate"),
+        Run("flagsnap rehearse v3 --schema-only", exit_code=4),
+        Text("The rehearsal ends with 4, at which a pipeline would stop. This one goes on."),
+        Run("python manage.py migrate --verbosity 0"),
         Run("python manage.py signups"),
         Run("python manage.py summary"),
     ),
@@ -101,7 +115,7 @@ STORY: Mapping[str, Sequence[Step]] = {
         ),
         Run("flagsnap rollback --to v3 --on-loss restore --yes"),
         Run("flagsnap verify --expect v3"),
-        Release("v2"),
+        Release("v2.1"),
         Run("python manage.py summary"),
     ),
     "Second thoughts: the users who signed up are missed": (

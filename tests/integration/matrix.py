@@ -12,6 +12,7 @@ from flagsnap.progress import Silent
 from flagsnap.recording.capture import CaptureRequest, capture
 from tests.fix_deploys import DEPLOY, Deploys
 from tests.fix_projects import migration
+from tests.integration.matrix_rehearsals import assert_true, rehearse
 from tests.integration.matrix_rows import (
     Rows,
     Went,
@@ -74,7 +75,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Journey:
-    """A case on a project and a database; `recorded`, `deployed` and `written` are the rows at these moments."""
+    """A case on a project and a database; `recorded`, `deployed` and `written` are the rows at these moments.
+
+    The deploy was rehearsed, and a real rollback has shown what the rehearsal said.
+    """
 
     case: Case
     deploys: Deploys
@@ -84,7 +88,7 @@ class Journey:
 
     @classmethod
     def begin(cls, case: Case, deploys: Deploys) -> "Journey":
-        """Fill, capture, migrate, write more."""
+        """Fill, capture, rehearse, migrate, see that the rehearsal was right, write more."""
         database = deploys.database
         first = migration(*case.before, initial=True, imports=case.before_imports)
         deploys.project.app(APP, {"0001_initial": first})
@@ -95,8 +99,11 @@ class Journey:
         recorded = read_rows(database)
         source = migration(*case.deploy, dependencies=[(APP, "0001_initial")], atomic=case.atomic, imports=case.imports)
         deploys.project.apps[APP].migrations["0002_deploy"] = source
-        deploys.deploy()
+        deploys.project.write()
+        rehearsed = rehearse(deploys)
+        deploys.project.migrate()
         deployed = read_rows(database)
+        assert_true(rehearsed, deploys, recorded)
         if case.write:
             database.execute(case.write)
         return cls(case, deploys, recorded, deployed, read_rows(database))

@@ -1,6 +1,7 @@
 """The demo: its story in every kind of store, and nothing of it stays behind, however it ends."""
 
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -39,7 +40,10 @@ def test_the_story_in_a_store(given: Flagsnap) -> None:
     ended = given("demo", "--store", given.place.url, COLUMNS="200")
     assert f"The snapshots go to {given.place.url}/demo-" in ended.out
     assert f"  {given.place.url}/demo-" in ended.out.partition("$ flagsnap capture --deploy-id v3")[2]
-    assert ended.out.count("proven: the applied migrations and the schema equal what was recorded") == 2
+    assert ended.out.count("proven: the applied migrations and the schema equal what was recorded") == 3
+    assert "exact: the way back gives the recorded state again" in ended.out
+    assert re.search(r"; back: [\d.]+ s by the project, [\d.]+ s by replay\n", ended.out)
+    assert "back to the state before deploy v2.1: replayed 8 migrations" in ended.out
     assert ended.out.endswith("The server is stopped, and everything it had is removed.\n")
     assert left(given) == []
 

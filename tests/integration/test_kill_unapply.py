@@ -31,6 +31,7 @@ SLEEP_IN_SQL = "SELECT pg_sleep(30) WHERE NOT EXISTS (SELECT FROM pg_tables WHER
 @pytest.fixture
 def slow(deploys: Deploys) -> Callable[[str], None]:
     """Capture one migration and deploy more, of which the named one is slow to unapply."""
+    deploys.flagsnap.environment["FLAGSNAP_MANAGE"] = deploys.project.manage_command
 
     def build(slow: str) -> None:
         project = deploys.project

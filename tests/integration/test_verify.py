@@ -1,13 +1,16 @@
 """Verify: what is damaged is found, what differs is named, and what could not be checked is never green."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from flagsnap.errors import SnapshotDamaged
 from tests.fix_cli import Flagsnap, Folder
 from tests.fix_databases import Database
 from tests.fix_s3 import S3Place
 from tests.integration.captures import SCHEMA, drafts, in_store
+from tests.unit.sample_rehearsals import sample_rehearsal
 
 DUMP = "v2/dumps/default/"
 Place = Folder | S3Place
@@ -111,6 +114,57 @@ def test_a_damaged_snapshot_is_not_restored(captured: Flagsnap, database: Databa
     assert f"error: the snapshot is damaged: {detail}\n" in refused.err
     assert "hint: `flagsnap verify --level files`" in refused.err
     assert database.relatives() == [database.name]
+
+
+def test_a_rehearsal_is_verified_and_shown(captured: Flagsnap) -> None:
+    manifest = captured.snapshots.get("v2")
+    assert captured.snapshots.rehearsal(manifest) is None
+    assert captured.within("show", "v2", "--json").json["rehearsal"] is None
+    rehearsal = sample_rehearsal(manifest)
+    captured.snapshots.attach_rehearsal(rehearsal)
+    assert captured.snapshots.rehearsal(manifest) == rehearsal
+    found = captured.within("verify", "v2", "--json").json
+    assert [(check["name"], check["ok"]) for check in found["checks"]] == [
+        ("manifest", True),
+        ("rehearsal", True),
+        ("files", True),
+    ]
+    assert captured.within("show", "v2", "--json").json["rehearsal"]["verdict"] == "exact"
+    assert "exact, 2026-11-22 14:30:00 UTC, back in 0.1 s by replay" in captured.within("show", "v2", COLUMNS="200").out
+    again = rehearsal.model_copy(update={"verdict": "irreversible"})
+    captured.snapshots.attach_rehearsal(again)
+    assert captured.snapshots.rehearsal(manifest) == again
+
+
+@pytest.mark.parametrize("level", ["manifest", "files"])
+@pytest.mark.parametrize("damage", ["truncated", "altered", "of another"])
+def test_a_damaged_rehearsal_is_found(captured: Flagsnap, level: str, damage: str) -> None:
+    """The snapshot is whole all the same: it is shown, and can be gone back to."""
+    manifest = captured.snapshots.get("v2")
+    raw = sample_rehearsal(manifest).to_json()
+    damaged = {
+        "truncated": raw[:-20],
+        "altered": raw.replace(b"exact", b"fails"),
+        "of another": sample_rehearsal(manifest, deploy_id="v1").to_json(),
+    }[damage]
+    captured.place.put("v2/rehearsal.json", damaged)
+    detail = failed_checks(captured, "v2", "--level", level)
+    assert set(detail) == {"rehearsal"}
+    assert detail["rehearsal"].startswith("the rehearsal of v2 is damaged: ")
+    shown = captured.within("show", "v2", "--json")
+    assert shown.json["rehearsal"] is None
+    assert f"warning: {detail['rehearsal']}" in shown.err
+    with pytest.raises(SnapshotDamaged):
+        captured.snapshots.rehearsal(manifest)
+
+
+def test_a_rehearsal_of_an_earlier_snapshot_is_none(captured: Flagsnap) -> None:
+    manifest = captured.snapshots.get("v2")
+    earlier = manifest.captured_at - timedelta(microseconds=1)
+    captured.snapshots.attach_rehearsal(sample_rehearsal(manifest, captured_at=earlier))
+    assert captured.snapshots.rehearsal(manifest) is None
+    assert captured.within("show", "v2", "--json").json["rehearsal"] is None
+    assert failed_checks(captured, "v2") == {"rehearsal": "it is of an earlier snapshot of that deploy id"}
 
 
 @pytest.mark.parametrize("level", ["manifest", "files"])
