@@ -11,10 +11,9 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import NamedTuple
 
 Value = str | int | bool | None
@@ -109,7 +108,8 @@ class Catalog:
     objects: tuple[CatalogObject, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objects", tuple(sorted(_numbered(self.objects), key=_identity)))
+        ordered = sorted(self.objects, key=_identity)
+        object.__setattr__(self, "objects", tuple(sorted(_numbered(ordered), key=_identity)))
 
     def get(self, identity: Identity) -> CatalogObject | None:
         """The object of that identity, None if there is none."""
@@ -226,12 +226,28 @@ def _goes_without_saying(part: Identity, recorded: Catalog, live: Catalog) -> bo
     return bool(part.table) and recorded._wholes.get(whole) != live._wholes.get(whole)  # noqa: SLF001
 
 
-def _numbered(objects: tuple[CatalogObject, ...]) -> Iterator[CatalogObject]:
-    for identity, alike in groupby(sorted(objects, key=_identity), key=_identity):
-        spoken = [{k: v for k, v in item.attributes.items() if v is not None} for item in alike]
-        for number, attributes in enumerate(sorted(spoken, key=_canonical) if spoken[1:] else spoken, 1):
-            name = identity.name if number == 1 else f"{identity.name} #{number}"
-            yield CatalogObject(identity._replace(name=name), attributes)
+def _numbered(ordered: Sequence[CatalogObject]) -> Iterator[CatalogObject]:
+    """Number those that have one identity; nearly all have one of their own, and stay the objects that they are."""
+    start = 0
+    for end, item in enumerate(ordered, 1):
+        if end < len(ordered) and ordered[end].identity == item.identity:
+            continue
+        if end - start == 1:
+            yield _spoken(item)
+        else:
+            alike = sorted((_spoken(each) for each in ordered[start:end]), key=lambda each: _canonical(each.attributes))
+            yield alike[0]
+            for number, each in enumerate(alike[1:], 2):
+                name = f"{each.identity.name} #{number}"
+                yield CatalogObject(each.identity._replace(name=name), each.attributes)
+        start = end
+
+
+def _spoken(item: CatalogObject) -> CatalogObject:
+    """Without attributes that say nothing."""
+    if None not in item.attributes.values():
+        return item
+    return CatalogObject(item.identity, {k: v for k, v in item.attributes.items() if v is not None})
 
 
 def _identity(item: CatalogObject) -> Identity:

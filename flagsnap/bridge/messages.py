@@ -216,7 +216,7 @@ class Failed(_Message):
     """The probe gave up; the segment that was open is undone."""
 
     type: Literal["failed"]
-    kind: Literal["error", "usage", "unreachable", "locked", "moved", "migration"]
+    kind: Literal["error", "usage", "unreachable", "locked", "moved", "migration", "confined"]
     error: str
     trace: str
     migration: Pair | None = None

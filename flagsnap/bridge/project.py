@@ -8,7 +8,7 @@ take long.
 import contextlib
 import shlex
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -46,6 +46,13 @@ from flagsnap.rehearsal.values import ForwardMigration
 _BOOTSTRAP = "import sys; exec(sys.stdin.read(), globals())"
 _MANAGE_HINT = 'for example --manage "python manage.py"'
 _START_HINT = "check --manage (FLAGSNAP_MANAGE) by running it with `check`; the application's environment must be set"
+_CONFINED_HINT = "a rehearsal is kept away from everything but its database; have the migration leave that to others"
+_REFUSALS: Mapping[str, tuple[type[FlagsnapError], str]] = {
+    "locked": (Locked, "wait until the other run has ended"),
+    "moved": (FlagsnapError, "run the same command again; it plans anew"),
+    "usage": (UsageError, "--manage and --database-url must lead to the same database"),
+    "unreachable": (UsageError, "a pooler does not know it: for the rehearsal use the direct address of the server"),
+}
 
 
 @dataclass(frozen=True)
@@ -241,21 +248,16 @@ def _description(messages: Iterator[Message]) -> Description:
 
 
 def _failure(message: Failed) -> FlagsnapError:
-    if message.kind == "locked":
-        return Locked(message.error, "wait until the other run has ended")
-    if message.kind == "moved":
-        return FlagsnapError(message.error, "run the same command again; it plans anew")
-    if message.kind == "usage":
-        return UsageError(message.error, "--manage and --database-url must lead to the same database")
-    if message.kind == "unreachable":
-        return UsageError(
-            message.error, "a pooler does not know it: for the rehearsal use the direct address of the server"
-        )
+    migration = Migration(*message.migration) if message.migration else None
+    error = f"{migration}: {message.error}" if migration else message.error
+    if refusal := _REFUSALS.get(message.kind):
+        kind, hint = refusal
+        return kind(error, hint)
+    if message.kind == "confined":
+        return UsageError(f"it cannot be rehearsed: {error.replace('Confined: ', '', 1)}", _CONFINED_HINT)
     hint = "mend the cause and run it again; or --strategy restore takes the snapshot instead"
     if "lock timeout" in message.error:
         hint = "another session holds a lock; end it, or raise --lock-timeout"
     if message.kind == "migration":
-        migration = Migration(*message.migration) if message.migration else None
-        where = f"{migration}: " if migration else ""
-        return MigrationFailed(f"the project failed: {where}{message.error}", hint, migration)
-    return BridgeFailed(f"the project failed: {message.error}", hint)
+        return MigrationFailed(f"the project failed: {error}", hint, migration)
+    return BridgeFailed(f"the project failed: {error}", hint)

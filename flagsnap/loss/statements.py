@@ -220,7 +220,11 @@ def _calls(words: Words) -> frozenset[str]:
     """The functions that are called; quoted ones and those of a schema are under names that no list holds."""
     found: set[str] = set()
     for at in range(len(words) - 1):
-        if words.original(at + 1) == "(" and words.identifier(at) is not None and words.upper(at - 1) != "AS":
+        if (
+            words.original(at + 1) == "("
+            and words.identifier(at) is not None
+            and words.upper(at - 1) not in _NAMES_COLUMNS
+        ):
             path = words[at - 2 : at].head if words.upper(at - 1) == "." else ""
             found.add(words.upper(at) if path in {"", "PG_CATALOG ."} else path + words.upper(at))
     return frozenset(found - NOT_CALLED)
@@ -253,6 +257,8 @@ def _altered_table(words: Words) -> Iterator[Effect]:
             yield RenamedColumn(table, name, to)
 
 
+# What follows them with parentheses is a name for a table and its columns.
+_NAMES_COLUMNS = frozenset({"AS", "ORDINALITY"})
 # Wherever one of these words stands, something may happen to rows.
 _CHANGES = re.compile(r"\b(DELETE|UPDATE|TRUNCATE|MERGE|DO|EXECUTE|CALL)\b")
 # Parameters that were not filled in, and cursors.

@@ -24,7 +24,9 @@ _ALONE = re.compile(
 )
 _OF_ROWS = frozenset({"insert", "update", "delete", "truncate"})
 # They say how the statements behind them run, or wait; all else that changes nothing is left out.
-_KEPT = re.compile(r"\s*(?:SET\s+(?!CONSTRAINTS)|RESET\b|LOCK\b)", re.IGNORECASE)
+_KEPT = re.compile(r"\s*(?:SET\s+(?!CONSTRAINTS)|RESET\b|LOCK\b|NOTIFY\b)", re.IGNORECASE)
+# They change no rows, but something.
+_CALLS = re.compile(r"\b(?:setval|nextval|pg_notify|pg_(?:try_)?advisory_\w+)\s*\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def _all_dropped(operation: RecordedOperation, present: Present) -> bool:
     changes = [each for text in operation.statements for each in classify(text) if each.verb != "harmless"]
     written = {each.table[1] for each in operation.wrote}
     # A statement that met no row here may meet some elsewhere, so its table counts although nothing was written to it.
-    rows_only = all(each.verb in _OF_ROWS and each.table and each.table[1] in written for each in changes)
+    rows_only = all(each.verb in _OF_ROWS and each.table and each.table[1] in written for each in changes) and not any(
+        map(_CALLS.search, operation.statements)
+    )
     return bool(written) and rows_only and all(_dropped(each, changes, present) for each in operation.wrote)
 
 
@@ -124,4 +128,6 @@ def _statements(recorded: RecordedMigration, present: Present) -> Iterator[str]:
 
 
 def _changes(statement: str) -> bool:
-    return bool(_KEPT.match(statement)) or any(each.verb != "harmless" for each in classify(statement))
+    return bool(_KEPT.match(statement) or _CALLS.search(statement)) or any(
+        each.verb != "harmless" for each in classify(statement)
+    )

@@ -41,6 +41,7 @@ def assert_true(told: dict[str, Any], deploys: Deploys, recorded: Rows) -> None:
     if told["verdict"] == "irreversible":
         assert ended.code in {2, 3, 7}, ended
         return
+    assert told["replayable"] or [each for each in told["obstacles"] if "Python" in each] == told["obstacles"]
     assert ended.code == 0, ended
     assert ended.json["route"] == ("replay" if told["replayable"] else "unapply")
     found = {_TABLE.match(each)[1] for each in differences(by_name(recorded), by_name(read_rows(copy)))}  # type: ignore[index]

@@ -259,6 +259,20 @@ def test_killed(captured: Deploys) -> None:
     assert captured.database.relatives() == [captured.database.name]
 
 
+def test_what_reaches_out_cannot_be_rehearsed(captured: Deploys) -> None:
+    """It is no verdict on the deploy; that nothing outside is touched is seen in test_guard_hostile.py."""
+    source = (
+        "import urllib.request\n\ndef code(apps, schema_editor):\n    urllib.request.urlopen('http://127.0.0.1:1')\n"
+    )
+    release(captured, "migrations.RunPython(code, code)", imports=source)
+    with captured.untouched():
+        err = captured.flagsnap.within("rehearse", DEPLOY, code=2).err
+    assert "error: it cannot be rehearsed: flags.0002_deploy: " in err
+    assert "a rehearsal may not use the network (socket.connect)" in err
+    assert captured.database.relatives() == [captured.database.name]
+    assert captured.snapshots.rehearsal(captured.snapshots.get(DEPLOY)) is None
+
+
 def test_without_a_project(captured: Deploys) -> None:
     ended = captured.flagsnap.within("rehearse", DEPLOY, code=2, FLAGSNAP_MANAGE="")
     assert "no project was named" in ended.err

@@ -95,8 +95,9 @@ def test_what_may_run_in_a_transaction(statement: str, atomic: bool) -> None:
 
 
 def test_what_changes_nothing_is_left_out() -> None:
-    """What says how the others run, or wait, stays."""
-    kept = ("SET LOCAL lock_timeout = '1s'", "RESET lock_timeout", "LOCK TABLE a", DROP, "SELECT own_function()")
+    """What says how the others run, or wait, stays; and what changes something beside rows."""
+    settings = ("SET LOCAL lock_timeout = '1s'", "RESET lock_timeout", "LOCK TABLE a")
+    kept = (*settings, DROP, "SELECT own_function()", "SELECT setval('s', max(id)) FROM a", "NOTIFY a")
     left_out = ("SELECT 1", "SELECT c.relname FROM pg_class c", "SET CONSTRAINTS ALL IMMEDIATE", "ANALYZE a", "-- no")
     script = made(recorded(ONE, *kept, *left_out))
     assert script.segments[0].parts[0].statements == kept
@@ -141,6 +142,9 @@ def wrote(columns: dict[str, int] = NAME, *, triggers: bool = False, oid: int = 
         (code(), {}, False),
         (code(UPDATE, DROP, wrote=(wrote(),)), {}, False),
         (code(UPDATE, "SELECT own_function()", wrote=(wrote(),)), {}, False),
+        (code(UPDATE, "SELECT setval('s', 1)", wrote=(wrote(),)), {}, False),
+        # it may meet rows elsewhere
+        (code(UPDATE, "UPDATE flags_tag SET name = ''", wrote=(wrote(),)), {}, False),
     ],
 )
 def test_code_is_replayed_only_if_all_that_it_wrote_is_dropped(

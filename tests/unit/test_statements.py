@@ -115,6 +115,7 @@ CASES: dict[str, list[tuple[object, ...]]] = {
     "SELECT pg_catalog.set_config('x', 'y', true)": [("unknown",)],
     "SELECT pg_catalog.setval('s', 1), count(*) FILTER (WHERE a) FROM t WHERE b IN (1)": [("harmless",)],
     "BEGIN; LOCK TABLE t IN EXCLUSIVE MODE; ANALYZE t; COMMIT": [("harmless",)] * 4,
+    "SELECT a FROM t, unnest(k) WITH ORDINALITY cols(a, b), pg_get_expr(c, d)": [("harmless",)],
     "SELECT 'DELETE FROM t', \"UPDATE\", $$TRUNCATE t$$ FROM t": [("harmless",)],
     # who knows
     "SELECT our_own()": [("unknown",)],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import traceback
-from typing import Any, Dict, Set
+from typing import Any, Dict, Optional, Set
 
 import django
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from flagsnap.bridge.probe.channel import Channel, Refused
+from flagsnap.bridge.probe.confine import Confined
 from flagsnap.bridge.probe.effects import effects
 from flagsnap.bridge.probe.facts import facts, flat
 from flagsnap.bridge.probe.forward import Forward
@@ -43,7 +44,9 @@ def main(text: str) -> None:
     except Refused as error:
         channel.send("failed", kind=error.kind, error=str(error), trace="")
     except MigrationRaised as error:
-        channel.send("failed", kind="migration", migration=error.key, **told(error.__cause__ or error))
+        cause = error.__cause__ or error
+        kind = "confined" if is_confined(cause) else "migration"
+        channel.send("failed", kind=kind, migration=error.key, **told(cause))
     except BaseException as error:  # noqa: BLE001  # whatever it is, flagsnap has to hear it
         channel.send("failed", kind="error", **told(error))
 
@@ -76,6 +79,15 @@ def describe(connection: Any, recorded: Set[Key]) -> Dict[str, Any]:
         "replaced": [{"key": key, "replaces": list(each.replaces)} for key, each in disk.items() if each.replaces],
         "effects": list(effects(connection, executor, plan, wanted)),
     }
+
+
+def is_confined(error: Optional[BaseException]) -> bool:
+    """Whether it comes of what a rehearsal may not do, as far as who raised it has told."""
+    while error is not None:
+        if isinstance(error, Confined) or any(isinstance(each, Confined) for each in error.args):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def told(error: BaseException) -> Dict[str, str]:
