@@ -9,6 +9,7 @@ pytest_plugins = (
     "tests.fix_servers",
     "tests.fix_s3",
     "tests.fix_databases",
+    "tests.fix_preloaded",
     "tests.fix_projects",
     "tests.fix_cli",
     "tests.fix_deploys",

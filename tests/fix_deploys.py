@@ -160,6 +160,9 @@ def steps(plan: dict[str, Any]) -> list[tuple[bool, list[str]]]:
 
 @pytest.fixture
 def deploys(project: Project, flagsnap: Flagsnap) -> Deploys:
-    """The project's deploys; flagsnap reaches the project through its manage.py."""
-    flagsnap.environment["FLAGSNAP_MANAGE"] = project.manage_command
+    """The project's deploys; flagsnap reaches the project through its manage.py, with Django loaded.
+
+    For tests of what becomes of the process, there is `project.manage_command`.
+    """
+    flagsnap.environment["FLAGSNAP_MANAGE"] = project.quick_command
     return Deploys(project, flagsnap)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_databases import Database
+from tests.fix_preloaded import preloaded_django
 
 Node = tuple[str, str]
 
@@ -154,6 +155,13 @@ class Project:
         """The command line for flagsnap's `--manage`."""
         return shlex.join([sys.executable, str(self.folder / "manage.py")])
 
+    @property
+    def quick_command(self) -> str:
+        """The same with Django loaded; a signal does not reach it, but kills it."""
+        if sys.platform != "linux":
+            return self.manage_command
+        return preloaded_django().command(str(self.folder / "manage.py"))
+
     def install(self, *apps: str, **settings: object) -> None:
         """Add other people's apps to INSTALLED_APPS, and settings such as AUTH_USER_MODEL."""
         self.installed += apps
@@ -201,8 +209,7 @@ class Project:
     def try_manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python manage.py ...`, which may fail."""
         environment = {**os.environ, "DATABASE_URL": self.database.url, **self.environment}
-        argv = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        return preloaded_django().run(["manage.py", *arguments], self.folder, environment)
 
     def migrate(self, *arguments: str) -> str:
         """Run `migrate`."""

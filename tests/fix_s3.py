@@ -158,6 +158,11 @@ def server_of(kind: str) -> S3Server:
     return S3Server(kind, _shared(kind))
 
 
+def pytest_configure() -> None:
+    """Let all clients of this process share what botocore reads of AWS; otherwise each takes a tenth of a second."""
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the servers started for this run, also after failures and Ctrl-C; the folder is still there."""
     if hasattr(config, "workerinput") or RUN_FOLDER not in os.environ:
