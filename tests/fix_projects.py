@@ -141,7 +141,10 @@ class App:
 
 @dataclass
 class Project:
-    """A Django project in a folder; `environment` is added to that of its commands."""
+    """A Django project in a folder; `environment` is added to that of its commands.
+
+    They are `preloaded`, with Django and psycopg, unless the project is to come without one of them.
+    """
 
     folder: Path
     database: Database
@@ -149,6 +152,7 @@ class Project:
     installed: list[str] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    preloaded: bool = True
 
     @property
     def manage_command(self) -> str:
@@ -209,7 +213,10 @@ class Project:
     def try_manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python manage.py ...`, which may fail."""
         environment = {**os.environ, "DATABASE_URL": self.database.url, **self.environment}
-        return preloaded_django().run(["manage.py", *arguments], self.folder, environment)
+        if self.preloaded:
+            return preloaded_django().run(["manage.py", *arguments], self.folder, environment)
+        argv = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(argv, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def migrate(self, *arguments: str) -> str:
         """Run `migrate`."""

@@ -25,7 +25,8 @@ def rehearsal_text(result: RehearsalResult) -> Iterator[RenderableType]:
     found = result.rehearsal
     without_rows = ", without rows" if found.schema_only else ""
     yield Text(f"rehearsed deploy {found.deploy_id}{without_rows}, in {result.seconds:.1f} s", style="bold")
-    yield Text(_VERDICTS[found.verdict], style="green" if found.verdict == "exact" else "red")
+    as_far = ", as far as rows were compared" if found.not_digested else ""
+    yield Text(f"{_VERDICTS[found.verdict]}{as_far}", style="green" if found.verdict == "exact" else "red")
     yield from _why(found)
     if found.verdict != "fails":
         yield from _ways(found)

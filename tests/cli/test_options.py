@@ -35,7 +35,7 @@ def test_global_options_stand_before_or_after_the_command(flagsnap: Flagsnap) ->
 
 @pytest.mark.parametrize("name", sorted(GLOBAL_NAMES - {"--config"}))
 def test_every_global_option_is_taken_in_both_places(flagsnap: Flagsnap, name: str) -> None:
-    numbers = {name: ["2"] for name in ("--jobs", "--silence", "--lock-timeout", "--count-seconds")}
+    numbers = {name: ["2"] for name in ("--jobs", "--silence", "--lock-timeout", "--count-seconds", "--digest-seconds")}
     values = {**numbers, "--store-option": ["region=eu-west-1"]}
     flags = {"--json", "--quiet", "--verbose", "--traceback"}
     given = [name, *([] if name in flags else values.get(name, [str(flagsnap.store)]))]

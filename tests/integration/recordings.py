@@ -63,6 +63,7 @@ def deploy(project: Project, driver: str = "psycopg") -> None:
     """Write and migrate; Django takes psycopg2 where psycopg cannot be had."""
     project.write()
     if driver == "psycopg2":
+        project.preloaded = False
         manage = project.folder / "manage.py"
         manage.write_text(f"import sys\nsys.modules['psycopg'] = None\n{manage.read_text()}")
     project.migrate()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.fix_deploys import DEPLOY, Deploys
 from tests.fix_projects import AUTH, CONTENT_TYPES, NUMBER, TEXT, Node, add_field, create_model, migration, run_sql
+from tests.fix_servers import ALL_MAJORS
 
 FIRST: Node = ("flags", "0001_initial")
 FILL = "INSERT INTO flags_flag (name) SELECT 'flag ' || n FROM generate_series(1, 500) n"
@@ -61,6 +62,7 @@ def asleep(deploys: Deploys) -> "subprocess.Popen[str]":
     return running
 
 
+@pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)
 def test_exact(captured: Deploys) -> None:
     release(captured, add_field("Flag", "colour"))
     found = rehearse(captured)
@@ -80,6 +82,7 @@ def test_exact(captured: Deploys) -> None:
     assert "the deploy may go ahead" in text
 
 
+@pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)
 def test_residue_is_refused_until_it_is_declared(captured: Deploys, tmp_path: Any) -> None:
     release(captured, run_sql(UPDATE, ""))
     rehearsal = rehearse(captured, code=4)["rehearsal"]
@@ -169,6 +172,7 @@ def test_what_the_deploy_destroyed_is_refilled(captured: Deploys) -> None:
     assert rehearse(captured)["rehearsal"]["verdict"] == "exact"
 
 
+@pytest.mark.parametrize("server", ALL_MAJORS, indirect=True)
 def test_what_the_deploy_blocks_and_writes(captured: Deploys) -> None:
     alter = 'migrations.AlterField("Flag", "name", models.TextField(default=""))'
     slow = run_sql("SELECT pg_sleep(0.3)", "")
@@ -242,9 +246,9 @@ def test_what_no_migration_makes(captured: Deploys) -> None:
 
 def test_no_time_to_compare(captured: Deploys) -> None:
     release(captured, run_sql(UPDATE, ""))
-    found = rehearse(captured, "--digest-seconds", "0")
+    found = rehearse(captured, "--digest-seconds", "0", code=4)
     assert found["rehearsal"]["not_digested"] == ["public.flags_flag"]
-    assert "not compared, for want of time: public.flags_flag" in told(captured, "--digest-seconds", "0")
+    assert "not compared, for want of time: public.flags_flag" in told(captured, "--digest-seconds", "0", code=4)
 
 
 def test_killed(captured: Deploys) -> None:

@@ -107,6 +107,9 @@ def test_unknown_keys_are_left_out() -> None:
         ({"verdict": "irreversible"}, {"public.flag": True}, False),
         ({"verdict": "fails"}, {}, False),
         ({"again": "it fails"}, {}, False),
+        ({"not_digested": ("public.flag",)}, {}, False),
+        ({"not_digested": ("public.flag",)}, {"public.flag": 1000}, False),
+        ({"not_digested": ("public.flag",)}, {"public.flag": True}, True),
     ],
 )
 def test_what_is_acceptable(fields: dict[str, Any], acceptable: dict[str, int | bool], accepted: bool) -> None:

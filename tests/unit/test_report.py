@@ -389,6 +389,7 @@ def test_a_rehearsal_says_how_long_each_way_takes() -> None:
         ({"verdict": "fails", "reason": "a.0003 fails"}, False, "the deploy cannot be migrated to"),
         ({"again": "the second deploy fails: x"}, False, "the second deploy fails: x"),
         ({"again_differs": ("public.a",)}, True, "with other rows than the first time in public.a"),
+        ({"not_digested": ("public.a",)}, False, "the recorded state again, as far as rows were compared"),
         ({"schema_only": True}, True, "rehearsed deploy 2.265.0, without rows, in 12.0 s"),
     ],
 )
