@@ -28,9 +28,11 @@ def rehearsal_text(result: RehearsalResult) -> Iterator[RenderableType]:
     as_far = ", as far as rows were compared" if found.not_digested else ""
     yield Text(f"{_VERDICTS[found.verdict]}{as_far}", style="green" if found.verdict == "exact" else "red")
     yield from _why(found)
-    if found.verdict != "fails":
+    if found.forward:
         yield from _ways(found)
-    yield from _blocked(found.forward)
+        yield from _blocked(found.forward)
+    elif found.verdict == "exact":
+        yield Text("there was nothing to migrate: if that is a surprise, --manage does not run the new code")
     if result.database:
         yield Text(f"the scratch database is kept as {result.database}; drop it when you have seen it")
     if result.accepted:
@@ -88,7 +90,7 @@ def _blocked(forward: Sequence[ForwardMigration]) -> Iterator[RenderableType]:
         yield from aligned([("table", "for", "against", "in"), *rows], right=(1,))
         if longest[SHOWN:]:
             yield Text(f"  and {len(longest) - SHOWN} more")
-    elif forward:
+    else:
         yield Text(f"the deploy locks no table for longer than {_WORTH_A_LINE} s on this data")
     if rewritten := dict.fromkeys(name for each in forward for name in each.rewritten):
         yield Text(f"tables that the deploy rewrites: {some(rewritten)}")

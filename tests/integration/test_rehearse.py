@@ -199,6 +199,7 @@ def test_kept_for_a_look(captured: Deploys) -> None:
 def test_no_migrations(captured: Deploys) -> None:
     rehearsal = rehearse(captured)["rehearsal"]
     assert (rehearsal["verdict"], rehearsal["forward"]) == ("exact", [])
+    assert "there was nothing to migrate: if that is a surprise, --manage does not run the new code" in told(captured)
 
 
 def test_a_snapshot_of_another_database(captured: Deploys) -> None:

@@ -7,7 +7,7 @@ from flagsnap.catalog import Catalog
 from flagsnap.migrations import Migration
 from flagsnap.rehearsal.recording import Session
 from flagsnap.rehearsal.script import Part, Script, ScriptSegment
-from flagsnap.rehearsal.values import Rehearsal
+from flagsnap.rehearsal.values import ForwardMigration, Rehearsal
 from flagsnap.snapshot import Manifest
 
 SCRIPT = Script(
@@ -31,5 +31,6 @@ def sample_rehearsal(manifest: Manifest, **other: Any) -> Rehearsal:
         "replay_seconds": 0.06,
         "migrated": Catalog(()).to_json(),
         "script": SCRIPT,
+        "forward": (ForwardMigration(migration=Migration("a", "0003"), seconds=1.0, atomic=True),),
     }
     return Rehearsal.model_validate({**fields, **other})

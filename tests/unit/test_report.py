@@ -388,6 +388,7 @@ def test_a_rehearsal_says_how_long_each_way_takes() -> None:
         ({"verdict": "irreversible", "reason": "irreversible: a.0003"}, False, "irreversible: a.0003"),
         ({"verdict": "fails", "reason": "a.0003 fails"}, False, "the deploy cannot be migrated to"),
         ({"again": "the second deploy fails: x"}, False, "the second deploy fails: x"),
+        ({"forward": ()}, True, "there was nothing to migrate: if that is a surprise, --manage does not run the new"),
         ({"again_differs": ("public.a",)}, True, "with other rows than the first time in public.a"),
         ({"not_digested": ("public.a",)}, False, "the recorded state again, as far as rows were compared"),
         ({"schema_only": True}, True, "rehearsed deploy 2.265.0, without rows, in 12.0 s"),
