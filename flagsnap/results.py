@@ -1,10 +1,13 @@
 """What the use cases give back: frozen values, which the reports render."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from flagsnap.pins import Pin
 from flagsnap.plan import Plan
 from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.snapshot import Manifest, Summary
+from flagsnap.verification import Level, Rung, Verification
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,42 @@ class CaptureResult:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What has been said of a snapshot since it was published: whether it is pinned, and how its checks ended."""
+
+    pinned: bool = False
+    rungs: Mapping[Level, Rung] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Listing:
-    """What a store holds: newest first, and beside it what cannot be read, with the reason."""
+    """What a store holds: newest first, each with its standing, and beside it what cannot be read, with the reason."""
 
     summaries: tuple[Summary, ...]
     damaged: tuple[tuple[str, str], ...]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+    def standing(self, deploy_id: str) -> Standing:
+        """The standing of a snapshot."""
+        return self.standings.get(deploy_id, Standing())
 
 
 @dataclass(frozen=True)
 class SnapshotShown:
-    """One snapshot, to be looked at, and its rehearsal if it has one."""
+    """One snapshot, to be looked at, and what lies beside it."""
 
     manifest: Manifest
     rehearsal: Rehearsal | None = None
+    verification: Verification | None = None
+    pin: Pin | None = None
+
+
+@dataclass(frozen=True)
+class PinChanged:
+    """A snapshot was pinned, or with no pin unpinned."""
+
+    deploy_id: str
+    pin: Pin | None
 
 
 @dataclass(frozen=True)
@@ -125,29 +151,3 @@ class UndoResult:
     database: str
     retired_database: str | None
     retired_schema: str | None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked, with what was found; no details mean that all is well."""
-
-    name: str
-    subject: str
-    details: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.details
-
-
-@dataclass(frozen=True)
-class Verified:
-    """All that a `verify` checked."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """The checks that found something."""
-        return tuple(check for check in self.checks if not check.ok)

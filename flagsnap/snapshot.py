@@ -4,8 +4,9 @@ A snapshot exists when its manifest does. `digest` covers all the rest of the ma
 refused; unknown keys are kept out of the values and in the digest; a newer `format` is refused.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -25,6 +26,7 @@ ARCHIVE_FORMAT = 2
 MANIFEST = "manifest.json"
 LATEST = "latest"
 _LONGEST_ID = 128
+_STATE_DIGITS = 16
 _DEPLOY_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_ID - 1}}}")
 
 
@@ -230,7 +232,12 @@ class Archive(_Value):
 
 
 class Summary(_Value):
-    """The part of a manifest that `list` shows; `archive_of` is what an archive's rollback went to."""
+    """The part of a manifest that `list` shows.
+
+    Attributes:
+        archive_of: what an archive's rollback went to.
+        state: a digest of the applied migrations' keys: two captures with the same one recorded the same set.
+    """
 
     deploy_id: str
     captured_at: datetime
@@ -238,6 +245,7 @@ class Summary(_Value):
     bytes: int
     migrations: int
     archive_of: str | None = None
+    state: str | None = None
 
 
 class Manifest(_Value):
@@ -271,11 +279,18 @@ class Manifest(_Value):
             bytes=sum(file.bytes for file in self.files),
             migrations=len(self.database.migrations),
             archive_of=self.archive.rollback_to if self.archive else None,
+            state=state_of(self.database.applied_set),
         )
 
     def to_json(self) -> bytes:
         """The bytes to publish."""
         return seal(self.model_dump(mode="json"))
+
+
+def state_of(applied: Iterable[Migration]) -> str:
+    """A short digest of a set of applied migrations, for `Summary.state`."""
+    keys = "\n".join(sorted(f"{app}.{name}" for app, name in applied))
+    return hashlib.sha256(keys.encode()).hexdigest()[:_STATE_DIGITS]
 
 
 def require_whole(manifest: Manifest) -> Manifest:

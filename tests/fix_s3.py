@@ -32,7 +32,7 @@ import pytest
 from botocore.config import Config
 from mypy_boto3_s3 import S3Client
 
-from flagsnap.demo.server import free_port
+from flagsnap.postgres.embedded import free_port
 from tests.fix_servers import RUN_FOLDER, locked
 
 KINDS = ("moto", "rclone")

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 
 DEFAULT_MAJOR = 18
 MAJORS = "FLAGSNAP_TEST_MAJORS"

@@ -8,7 +8,7 @@ import typer
 from flagsnap.cli.run import Run
 
 if TYPE_CHECKING:
-    from flagsnap.results import Check
+    from flagsnap.verification import Check
 
 
 class Level(StrEnum):
@@ -34,9 +34,9 @@ def verify(
 
     Exit 0: verified; 3: a check failed; 1: something could not be checked.
     """
-    from flagsnap.results import Verified
     from flagsnap.snapshot import LATEST
-    from flagsnap.verify import verify_live, verify_snapshot
+    from flagsnap.verification import Verified
+    from flagsnap.verifying.ladder import verify_live, verify_snapshot
 
     checks: list[Check] = []
     if deploy_id or level or not expect:

@@ -17,8 +17,8 @@ from typing import Literal
 
 import flagsnap
 from flagsnap.demo.releases import lay_out
-from flagsnap.demo.server import Server, create_database, find_bin_dir, running
 from flagsnap.errors import ChildFailed, FlagsnapError, UsageError
+from flagsnap.postgres.embedded import Server, create_database, find_bin_dir, running
 from flagsnap.process import Child, Command
 
 Kind = Literal["heading", "text", "command", "output"]

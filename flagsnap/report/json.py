@@ -22,8 +22,8 @@ from flagsnap.results import (
     RollbackResult,
     SnapshotShown,
     UndoResult,
-    Verified,
 )
+from flagsnap.verification import Verified
 
 SCHEMA = 1
 

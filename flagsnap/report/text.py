@@ -25,9 +25,9 @@ from flagsnap.results import (
     RollbackResult,
     SnapshotShown,
     UndoResult,
-    Verified,
 )
 from flagsnap.snapshot import Archive
+from flagsnap.verification import Verified
 
 
 @singledispatch

@@ -8,11 +8,25 @@ from the store is StoreFailed, unless it says otherwise.
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from flagsnap.progress import Progress
 from flagsnap.snapshot import Summary
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a listing has at hand of one snapshot.
+
+    Attributes:
+        summary: the one that was published; None if it must be read from the manifest.
+        briefs: of the attached files, by their paths, what they say in brief; None if they must be read for it.
+    """
+
+    summary: Summary | None = None
+    briefs: Mapping[str, Mapping[str, str]] | None = field(default=None)
 
 
 class Draft(Protocol):
@@ -64,10 +78,10 @@ class Store(Protocol):
         that is, for as long as the block lasts; this is how a store that several machines use knows what is dead.
         """
 
-    def list(self) -> Mapping[str, Summary | None]:
-        """All published snapshots, in no order; an empty or missing store has none.
+    def list(self) -> Mapping[str, Listed]:
+        """All published snapshots by deploy id, in no order; an empty or missing store has none.
 
-        The summary is the one that was published, if the store has it at hand; without it, read the manifest.
+        Thousands are listed in a second, from an index that is never needed.
         """
 
     def files(self, deploy_id: str) -> Mapping[str, int]:
@@ -76,11 +90,20 @@ class Store(Protocol):
     def read(self, deploy_id: str, path: str) -> Iterator[bytes]:
         """A file of a published snapshot, piece by piece; SnapshotMissing if there is no such file."""
 
-    def attach(self, deploy_id: str, path: str, content: bytes) -> None:
+    def attach(self, deploy_id: str, path: str, content: bytes, brief: Mapping[str, str] | None = None) -> None:
         """Put a small file beside a published snapshot, in the place of an earlier one; SnapshotMissing if it is gone.
 
         Whoever reads it sees the earlier one or this one, and never a part; when this returns, the store has it safely.
-        It goes with the snapshot.
+        It goes with the snapshot. `brief` is what `list` tells of it, in a hundred characters or so.
+        """
+
+    def detach(self, deploy_id: str, path: str) -> None:
+        """Remove an attached file; nothing happens if there is none. SnapshotMissing if the snapshot is gone."""
+
+    def try_rights(self) -> None:
+        """Put, read, list and delete something small that is no snapshot, as a capture and a prune do.
+
+        The error of the first that does not work, which names the right that is missing where it is one.
         """
 
     def folder(self, deploy_id: str) -> Path | None:

@@ -1,9 +1,14 @@
 """The snapshots of a store: found by deploy id or by their order, manifests read and checked."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
+from flagsnap.pins import PIN, Pin, read_pin
 from flagsnap.progress import Progress
 from flagsnap.rehearsal.values import REHEARSAL, Rehearsal, read_rehearsal
-from flagsnap.results import Listing
+from flagsnap.results import Listing, Standing
 from flagsnap.snapshot import (
     LATEST,
     MANIFEST,
@@ -16,6 +21,7 @@ from flagsnap.snapshot import (
 )
 from flagsnap.stores.base import Store
 from flagsnap.stores.content import Content
+from flagsnap.verification import VERIFIED, Level, Rung, Verification, read_brief, read_verification
 
 
 class Snapshots:
@@ -59,15 +65,17 @@ class Snapshots:
         return self.get(later[-1].deploy_id)
 
     def list(self) -> Listing:
-        """All summaries; a manifest that must be read for one and cannot hides none of the others."""
+        """All summaries with their standings; a manifest that must be read and cannot hides none of the others."""
         summaries: list[Summary] = []
         damaged: list[tuple[str, str]] = []
-        for deploy_id, summary in sorted(self.store.list().items()):
+        standings: dict[str, Standing] = {}
+        for deploy_id, listed in sorted(self.store.list().items()):
             try:
-                summaries.append(summary or self.get(deploy_id).summary)
+                summaries.append(listed.summary or self.get(deploy_id).summary)
             except FlagsnapError as error:
                 damaged.append((deploy_id, str(error)))
-        return Listing(newest_first(summaries), tuple(damaged))
+            standings[deploy_id] = self._standing(deploy_id, listed.briefs)
+        return Listing(newest_first(summaries), tuple(damaged), standings)
 
     def content(self, manifest: Manifest, workers: int, progress: Progress) -> Content:
         """The files of a snapshot, so many at a time."""
@@ -93,6 +101,56 @@ class Snapshots:
             return None
         except SnapshotDamaged:
             return self._read_rehearsal(deploy_id)  # a network may have altered what the store has whole
+
+    def verification(self, manifest: Manifest) -> Verification | None:
+        """The kept results of a snapshot's checks, None if there are none; SnapshotDamaged if they cannot be read.
+
+        Those of an earlier snapshot of that deploy id are none.
+        """
+        raw = self._attached(manifest.deploy_id, VERIFIED)
+        found = read_verification(raw, manifest.deploy_id) if raw is not None else None
+        return found if found and found.captured_at == manifest.captured_at else None
+
+    def keep_verification(self, verification: Verification) -> None:
+        """Put results beside their snapshot, in the place of earlier ones. SnapshotMissing."""
+        self.store.attach(verification.deploy_id, VERIFIED, verification.to_json(), verification.brief())
+
+    def pin(self, deploy_id: str, reason: str) -> Pin:
+        """Pin a snapshot. SnapshotMissing."""
+        pin = Pin(deploy_id=deploy_id, pinned_at=datetime.now(UTC), reason=reason)
+        self.store.attach(check_deploy_id(deploy_id), PIN, pin.to_json(), pin.brief())
+        return pin
+
+    def unpin(self, deploy_id: str) -> None:
+        """Take the pin off; nothing happens if there is none. SnapshotMissing."""
+        self.store.detach(check_deploy_id(deploy_id), PIN)
+
+    def pinned(self, deploy_id: str) -> Pin | None:
+        """The pin of a snapshot, read from beside it, None if there is none.
+
+        SnapshotDamaged if it cannot be read; it holds all the same.
+        """
+        raw = self._attached(deploy_id, PIN)
+        return None if raw is None else read_pin(raw, deploy_id)
+
+    def _standing(self, deploy_id: str, briefs: Mapping[str, Mapping[str, str]] | None) -> Standing:
+        """From the briefs, else from what lies beside the snapshot; what cannot be read counts as not there."""
+        if briefs is not None:
+            return Standing(PIN in briefs, read_brief(briefs.get(VERIFIED, {})))
+        rungs: Mapping[Level, Rung] = {}
+        with suppress(FlagsnapError):
+            if raw := self._attached(deploy_id, VERIFIED):
+                rungs = read_verification(raw, deploy_id).rungs
+        try:
+            return Standing(self.pinned(deploy_id) is not None, rungs)
+        except FlagsnapError:
+            return Standing(pinned=True, rungs=rungs)  # a pin that cannot be read holds
+
+    def _attached(self, deploy_id: str, path: str) -> bytes | None:
+        try:
+            return b"".join(self.store.read(deploy_id, path))
+        except SnapshotMissing:
+            return None
 
     def _read_rehearsal(self, deploy_id: str) -> Rehearsal:
         return read_rehearsal(b"".join(self.store.read(deploy_id, REHEARSAL)), deploy_id)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 from flagsnap.postgres.clients import Clients, find_clients
 from flagsnap.postgres.dump import compression_for
 

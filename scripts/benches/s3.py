@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 from scripts.benches.ground import Bench, timed
 
 if TYPE_CHECKING:

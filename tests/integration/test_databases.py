@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from flagsnap.demo import server as embedded
 from flagsnap.errors import ConnectionFailed, FlagsnapError
-from flagsnap.postgres import databases
+from flagsnap.postgres import databases, embedded
 from flagsnap.postgres.connection import Address, Connection, connect, translated
 from flagsnap.postgres.facts import read_properties
 from flagsnap.snapshot import RoleSetting

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 from tests.fix_deploys import Deploys
 from tests.fix_projects import Project
 from tests.fix_servers import DEFAULT_MAJOR, PostgresServer, bin_dir_of

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flagsnap.catalog import Catalog
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 from tests.fix_cli import Flagsnap, Folder
 from tests.fix_databases import Database
 from tests.fix_s3 import S3Place

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flagsnap.demo import server as embedded
+from flagsnap.postgres import embedded
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import ALL_MAJORS, PostgresServer, bin_dir_of

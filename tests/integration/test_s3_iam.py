@@ -16,7 +16,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from flagsnap.demo.server import free_port
+from flagsnap.postgres.embedded import free_port
 from tests.fix_databases import Database
 from tests.fix_s3 import COMMANDS, REGION, S3Place, S3Server
 from tests.integration.captures import wait_for

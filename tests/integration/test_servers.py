@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flagsnap.demo import server as embedded
 from flagsnap.demo.releases import RELEASES, lay_out
 from flagsnap.errors import FlagsnapError
+from flagsnap.postgres import embedded
 from tests.fix_databases import Database
 from tests.fix_projects import AUTH, CONTENT_TYPES, TEXT, Project, add_field, create_model, migration, run_sql
 from tests.fix_servers import ALL_MAJORS, bin_dir_of

@@ -8,9 +8,9 @@ from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.facts import read_current_state
 from flagsnap.progress import Progress
 from flagsnap.restoring.restore import compare
-from flagsnap.results import Check
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
+from flagsnap.verification import Check
 
 Level = Literal["manifest", "files"]
 

@@ -1,0 +1,1 @@
+"""Doctor: what is missing before the night it is needed."""

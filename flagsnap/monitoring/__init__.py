@@ -1,0 +1,1 @@
+"""Monitoring: what a scheduler and a metrics collector are told of a run."""

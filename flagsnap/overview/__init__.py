@@ -1,0 +1,1 @@
+"""Overview: the deploys so far, and where the database is now."""

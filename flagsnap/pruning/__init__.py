@@ -1,0 +1,1 @@
+"""Prune: what a policy no longer keeps goes, and what dead runs left."""

@@ -1,0 +1,1 @@
+"""Verify: are the snapshots whole and restorable, and is the live database what the record says?"""
