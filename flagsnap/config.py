@@ -5,9 +5,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from flagsnap.durations import duration
 from flagsnap.errors import UsageError
 
 DEFAULT_FILE = Path("flagsnap.toml")
@@ -15,7 +17,7 @@ DEFAULT_FILE = Path("flagsnap.toml")
 
 @dataclass(frozen=True)
 class Settings:
-    """What all commands share. Durations are in seconds.
+    """What all commands share. Durations are in seconds where they are numbers.
 
     Attributes:
         database_url: the live database, as a URL or keyword string of libpq; never printed.
@@ -29,6 +31,10 @@ class Settings:
         count_seconds: how long to count what a rollback would lose; what is left then is estimated.
         digest_seconds: how long a rehearsal compares rows; what is left then is listed.
         acceptable_residue: how many rows of each table may be others after a rehearsed rollback; True for any number.
+        keep_last: how many of the newest captures a prune keeps; this and the next four together are its policy.
+        keep_within: how young a capture must be to be kept.
+        keep_daily: of how many days the newest capture is kept; so `keep_weekly` and `keep_monthly`.
+        keep_retired: how long a prune keeps what a restore has replaced.
     """
 
     database_url: str = field(default="", repr=False)
@@ -42,6 +48,12 @@ class Settings:
     count_seconds: float = 30.0
     digest_seconds: float = 120.0
     acceptable_residue: Mapping[str, int | bool] = field(default_factory=dict)
+    keep_last: int = 0
+    keep_within: timedelta = timedelta(0)
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_retired: timedelta = timedelta(days=14)
 
     def need_database(self) -> str:
         """The database URL; UsageError if there is none."""
@@ -66,7 +78,18 @@ class Settings:
 
 _NAMES = [each.name for each in fields(Settings)]
 _STORE_OPTION = "FLAGSNAP_S3_"
-_MINIMUM = {"jobs": 0, "silence": 0.1, "lock_timeout": 0.0, "count_seconds": 0.0, "digest_seconds": 0.0}
+_MINIMUM = {
+    "jobs": 0,
+    "silence": 0.1,
+    "lock_timeout": 0.0,
+    "count_seconds": 0.0,
+    "digest_seconds": 0.0,
+    "keep_last": 0,
+    "keep_daily": 0,
+    "keep_weekly": 0,
+    "keep_monthly": 0,
+}
+_DURATIONS = frozenset({"keep_within", "keep_retired"})
 _RESIDUE = "acceptable_residue"
 
 
@@ -144,6 +167,15 @@ def _residue(given: Any) -> dict[str, int | bool]:
     return dict(given)
 
 
+def _duration(name: str, given: Any) -> timedelta:
+    if isinstance(given, timedelta):
+        return given
+    try:
+        return duration(str(given))
+    except UsageError as error:
+        raise UsageError(f"{name.replace('_', '-')} cannot be {given!r}", error.hint) from error
+
+
 def _typed(name: str, value: Any) -> Any:
     default = getattr(Settings(), name)
     try:
@@ -153,6 +185,8 @@ def _typed(name: str, value: Any) -> Any:
             return value
         if name == _RESIDUE:
             return _residue(value)
+        if name in _DURATIONS:
+            return _duration(name, value)
         typed = type(default)(value)
         if name in _MINIMUM and typed < _MINIMUM[name]:
             raise ValueError(name)

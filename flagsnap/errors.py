@@ -4,6 +4,7 @@ FlagsnapError              1  failed, the database as it was
 ├── ConnectionFailed       1
 ├── StoreFailed            1  the store could not be reached, or refused
 ├── ChildFailed            1  a program that flagsnap ran ended badly
+├── RestoreFailed          1  pg_restore cannot restore a dump, for no reason of the server's
 ├── BridgeFailed           1  the Django project did not answer as it should
 │   └── MigrationFailed    1  one of its migrations failed
 ├── UsageError             2  usage or refused input
@@ -71,6 +72,10 @@ def last_words(tail: str) -> str:
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     errors = (line for line in lines if re.search("(error|fatal):", line, re.IGNORECASE))
     return next(errors, lines[-1] if lines else "")
+
+
+class RestoreFailed(FlagsnapError):
+    """A dump could not be restored, and the server gave no reason of its own, such as a full disk or a missing role."""
 
 
 class BridgeFailed(FlagsnapError):

@@ -8,7 +8,7 @@ or a row that `migrate --prune` has removed. It is deleted or put back; the sche
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, groupby
@@ -209,6 +209,17 @@ def resolve(in_order: Sequence[Migration], differences: SetDifference, graph: Gr
         depended_on=tuple(_dependents(kept, found, graph)),
         ambiguous=tuple(_ambiguous(unapply, in_order, graph)),
     )
+
+
+def squashed_by_name(resolution: Resolution, graph: Graph) -> Resolution:
+    """The same, with squashed migrations that no longer say what they replace among the ambiguous ones.
+
+    For where nothing recorded what was there before: the row of such a one may have been written long after what it
+    replaces, whose rows are pruned since. `squashmigrations` calls it `<first>_squashed_<last>`.
+    """
+    nodes = (graph.get(migration) for migration in resolution.to_unapply if "_squashed_" in migration.name)
+    named = tuple(node.migration for node in nodes if node and not node.replaces)
+    return replace(resolution, ambiguous=tuple(dict.fromkeys((*resolution.ambiguous, *named))))
 
 
 def _is_bookkeeping(migration: Migration, recorded: set[Migration], graph: Graph) -> bool:

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Literal
 
 from flagsnap.catalog import Catalog, Identity, differences
-from flagsnap.errors import FlagsnapError, LossRefused, RouteClosed
+from flagsnap.errors import FlagsnapError, RouteClosed
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.values import ArchiveScope, Loss, RefillItem, Route, items_with
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference
 from flagsnap.rehearsal.place import Place
+from flagsnap.target import AppliedBefore
 
 Strategy = Literal["auto", "replay", "unapply", "restore"]
 OnLoss = Literal["ask", "refuse", "accept", "restore"]
@@ -28,8 +29,10 @@ class Facts:
     """All that a plan is decided from.
 
     Attributes:
+        captured_at: None if no snapshot recorded the state.
         migrations: None if the live database is gone.
-        schema_equal: whether the live fingerprint is the recorded one, once the `kept` objects are left out.
+        schema_equal: whether the live fingerprint is the recorded one, once the `kept` objects are left out; true if
+            none was recorded.
         resolution: what the project's graph makes of `migrations`; None if the project was not or could not be asked.
         project_problem: why it could not.
         restore_problem: why a restore is not possible and what to do about it, None if it is.
@@ -44,10 +47,12 @@ class Facts:
         effects: what all extra migrations did.
         made_before: recorded tables that the extra migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
+        standby: the database that a drill has left for that snapshot, None if there is none.
+        before: the time that the state was named by, None if it was a snapshot.
     """
 
     to: str
-    captured_at: datetime
+    captured_at: datetime | None
     migrations: SetDifference | None
     schema_equal: bool
     resolution: Resolution | None
@@ -65,11 +70,22 @@ class Facts:
     place: Place | None = None
     replayed: tuple[Segment, ...] = ()
     not_replayed: "NotReplayed | None" = None
+    standby: str | None = None
+    before: AppliedBefore | None = None
 
     @property
     def is_there(self) -> bool:
         """Whether the recorded state is the live one already; a refill may still be owed."""
         return self.migrations is not None and self.migrations.none and self.schema_equal
+
+    @property
+    def instead(self) -> str:
+        """The way out where the extra migrations cannot be taken back."""
+        if self.captured_at is not None:
+            return RESTORE
+        if self.before and self.before.other:
+            return f"`flagsnap rollback --to {self.before.other.deploy_id}` goes to what that snapshot recorded"
+        return "restore a backup of your own: no snapshot recorded that state"
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,9 @@ class Plan:
     """What a rollback will do. `route` is None if the database is in the recorded state already.
 
     Attributes:
+        to: the snapshot's deploy id; if none recorded the state, a name in that form.
+        captured_at: None if no snapshot recorded the state: then nothing is known of it but its migrations.
+        before: the time that the state was named by, None if it was a snapshot.
         kept: objects made by no migration: unapplying leaves them, and the proof of it leaves them out.
         archive: what is to be archived before anything is destroyed.
         to_archive: what the archive has to bring back.
@@ -103,12 +122,13 @@ class Plan:
         nodes: the migrations that are taken back, and
         effects: what they did; they tell what may stay behind.
         place: where to begin to replay, if that is the route.
+        standby: what a restore swaps in, if it still equals what was recorded then; None if there is none.
         refused: why the plan may not be carried out as it is, empty if it may.
         losses: of every route that is open, so that they can be compared; `price` has those of the chosen one.
     """
 
     to: str
-    captured_at: datetime
+    captured_at: datetime | None
     route: Route | None
     live_is_gone: bool
     extra: tuple[Migration, ...]
@@ -128,6 +148,13 @@ class Plan:
     nodes: tuple[Node, ...] = ()
     effects: tuple[Effect, ...] = ()
     place: Place | None = None
+    before: AppliedBefore | None = None
+    standby: str | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a snapshot recorded the state."""
+        return self.captured_at is not None
 
     @property
     def reverses(self) -> bool:
@@ -161,47 +188,6 @@ def decide(facts: Facts, strategy: Strategy, on_loss: OnLoss) -> Plan:
     return _plan(facts, route, losses, refused, closed)
 
 
-def require_consent(plan: Plan) -> None:
-    """LossRefused if the plan is refused."""
-    if plan.refused:
-        lost = [loss for loss in plan.price if loss.needs_consent]
-        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in lost[:_NAMED])
-        more = f"; and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-        raise LossRefused(f"{plan.refused}: {named}{more}", ", ".join(_ways_out(plan, lost)))
-
-
-def refuse_other_losses(agreed: Plan, plan: Plan) -> None:
-    """LossRefused if a plan loses what the agreed one did not, or nothing that is archived yet would bring back."""
-    known = {(loss.kind, loss.object) for loss in agreed.price}
-    other = [loss for loss in plan.price if (loss.kind, loss.object) not in known]
-    if any(loss.needs_consent or loss.remedy == "archived" for loss in other):
-        named = "; ".join(f"{loss.object} ({count(loss)})" for loss in other[:_NAMED])
-        raise LossRefused(
-            f"the way that is left loses more than was agreed to: {named}", "--strategy unapply shows it, and asks"
-        )
-
-
-def _ways_out(plan: Plan, lost: Sequence[Loss]) -> Iterator[str]:
-    if plan.route == "restore":
-        yield "--on-loss restore goes ahead; the retired database keeps what goes, and `flagsnap undo` brings it back"
-        return
-    if any(loss.could_be == "archived" for loss in lost):
-        yield "--archive affected keeps a copy of what can be kept"
-    if any(loss.could_be == "refilled" for loss in lost):
-        yield "without --no-refill the snapshot brings back what it has"
-    yield "--on-loss accept goes ahead all the same"
-    if not any(each.route == "restore" for each in plan.closed):
-        yield "--on-loss restore takes the snapshot instead"
-
-
-def count(loss: Loss) -> str:
-    """A loss's rows in words."""
-    if loss.rows is None:
-        return "rows unknown"
-    vague = "up to " if loss.at_most else "about " if loss.estimated else ""
-    return f"{vague}{loss.rows:,} row" + ("" if loss.rows == 1 else "s")
-
-
 def state_differences(recorded_catalog: Catalog, live_catalog: Catalog, migrations: SetDifference) -> tuple[str, ...]:
     """All differences between a recorded state and another one, in words; the migrations first."""
     return (*migrations.sentences(), *(str(each) for each in differences(recorded_catalog, live_catalog)))
@@ -232,7 +218,7 @@ def _closed(facts: Facts) -> Iterator[ClosedRoute]:
     for reason, hint in islice(_against_unapply(facts), 1):
         yield ClosedRoute("unapply", reason, hint)
     if facts.restore_problem is not None:
-        yield ClosedRoute("restore", *facts.restore_problem)
+        yield ClosedRoute("restore", *facts.restore_problem, expected=facts.captured_at is None)
 
 
 def _against_replay(facts: Facts) -> Iterator[ClosedRoute]:
@@ -252,31 +238,37 @@ def _against_unapply(facts: Facts) -> Iterator[tuple[str, str]]:
     elif facts.resolution is None:
         problem = facts.project_problem
         if problem is None:
-            yield "no project was named", f'name it with --manage "python manage.py" (FLAGSNAP_MANAGE), or {RESTORE}'
+            name_it = f'name it with --manage "python manage.py" (FLAGSNAP_MANAGE), or {facts.instead}'
+            yield "no project was named", name_it
         else:
-            yield str(problem), problem.hint or RESTORE
+            yield str(problem), (problem.hint or RESTORE).replace(RESTORE, facts.instead)
 
 
 def _against_all_ways_back(facts: Facts) -> Iterator[tuple[str, str]]:
     """Why the extra migrations cannot be taken back, be it by the project or from the rehearsal."""
     if facts.migrations is None:
-        yield "the live database does not exist", RESTORE
+        yield "the live database does not exist", facts.instead
     elif not facts.has_recorded_table:
         yield "the snapshot was taken before the first migrate", RESTORE
     elif facts.migrations.none:
         yield "the migrations are the recorded ones, but the schema was changed otherwise", RESTORE
     if facts.resolution is not None:
-        yield from _against_resolution(facts.resolution, RESTORE)
+        recorded = "was recorded" if facts.captured_at else "was applied before that time"
+        yield from against_resolution(facts.resolution, facts.instead, recorded)
     if facts.made_before:
         yield (
             f"an extra migration creates {facts.made_before[0]}, which was recorded: unapplying would drop it",
             RESTORE,
         )
     if facts.fails:
-        yield _some(facts.fails), f"change the rows, or {RESTORE}"
+        yield _some(facts.fails), f"change the rows, or {facts.instead}"
 
 
-def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, str]]:
+def against_resolution(found: Resolution, restore: str, recorded: str = "was recorded") -> Iterator[tuple[str, str]]:
+    """Why a graph gives no way back, and what to do about it; `restore` says how the snapshot is taken instead.
+
+    `recorded` is what is said of a migration of the state.
+    """
     if found.unknown:
         yield (
             f"applied and not known to the project's code: {_some(found.unknown)}",
@@ -287,13 +279,14 @@ def _against_resolution(found: Resolution, restore: str) -> Iterator[tuple[str, 
     if found.irreversible:
         yield f"irreversible: {_some(found.irreversible)}", restore
     if found.ambiguous:
+        older = "recorded" if recorded == "was recorded" else "older"
         yield (
-            f"recorded migrations are no longer in the code, and may be what is squashed in {_some(found.ambiguous)}",
+            f"{older} migrations are no longer in the code, and may be what is squashed in {_some(found.ambiguous)}",
             restore,
         )
     if found.depended_on:
         kept, gone = found.depended_on[0]
-        yield f"{kept} was recorded and depends on {gone}, which was not", restore
+        yield f"{kept} {recorded} and depends on {gone}, which was not", restore
 
 
 def _some(objects: Sequence[object]) -> str:
@@ -331,4 +324,6 @@ def _plan(
         nodes=facts.nodes if reverses else (),
         effects=facts.effects if reverses else (),
         place=facts.place if route == "replay" else None,
+        standby=facts.standby if route == "restore" else None,
+        before=facts.before,
     )

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from flagsnap.pins import Pin
 from flagsnap.plan import Plan
 from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.snapshot import Manifest, Summary
 from flagsnap.verification import Level, Rung, Verification
+
+
+def _now() -> datetime:
+    """By it ages are told."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Listing:
     summaries: tuple[Summary, ...]
     damaged: tuple[tuple[str, str], ...]
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    listed_at: datetime = field(default_factory=_now)
 
     def standing(self, deploy_id: str) -> Standing:
         """The standing of a snapshot."""
@@ -48,6 +55,7 @@ class SnapshotShown:
     rehearsal: Rehearsal | None = None
     verification: Verification | None = None
     pin: Pin | None = None
+    shown_at: datetime = field(default_factory=_now)
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,11 @@ class Leftover:
 
 @dataclass(frozen=True)
 class RollbackResult:
-    """What was done; `verified` is true, or DifferencesFound would have been raised.
+    """What was done; the migrations are proven, or DifferencesFound would have been raised.
 
-    `archive` is the deploy id of the archive, None if none was made.
+    `verified` says that the schema is too; it is false where no snapshot recorded the state.
+    `archive` is the deploy id of the archive, None if none was made; `standby` is the database that was swapped in
+    instead of a restore.
     """
 
     plan: Plan
@@ -115,6 +125,7 @@ class RollbackResult:
     archive: str | None = None
     refilled: tuple[Refilled, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    standby: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 WHOLE = 1.0
 _TIME = "%Y%m%dT%H%M%SZ"
 _SEPARATOR = "~"
+_PARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,21 @@ class Check:
         """Whether it was checked, and nothing was found."""
         return not (self.details or self.unchecked)
 
+    @property
+    def checked(self) -> bool:
+        """Whether it says something: a failed one does, though not all could be looked at."""
+        return bool(self.details) or not self.unchecked
+
 
 @dataclass(frozen=True)
 class Drilled:
-    """A drill that proved its snapshot: `seconds` is the time that a restore takes there, proof included.
+    """A drill that proved its snapshot.
 
-    `database` is the standby, None if the scratch database was dropped.
+    Attributes:
+        seconds: the time that a restore takes there, proof included: the time to recover.
+        bytes: the size of the recorded database.
+        where: the server, in words.
+        database: the standby, None if the scratch database was dropped.
     """
 
     deploy_id: str
@@ -95,6 +105,8 @@ class Rung(_Value):
     Attributes:
         seconds: how long it took; of a drill, the time to recover.
         share: how much of the dump's bytes it looked at, from 0 to 1.
+        whole_at: since when every byte has been looked at, and found well: a sample does not make it younger, and a
+            failure takes it away. None where that is `checked_at`, or where it never was.
         details: what was found.
     """
 
@@ -102,22 +114,36 @@ class Rung(_Value):
     ok: bool
     seconds: float = 0.0
     share: float = WHOLE
+    whole_at: datetime | None = None
     details: tuple[str, ...] = ()
 
     @property
+    def verified_at(self) -> datetime | None:
+        """When all had been looked at and was found well, None if it never was, or no longer is."""
+        if not self.ok:
+            return None
+        return self.checked_at if self.share >= WHOLE else self.whole_at
+
+    @property
     def is_whole(self) -> bool:
-        """Whether all was looked at, and found well."""
-        return self.ok and self.share >= WHOLE
+        """Whether all has been looked at, if not at once, and found well."""
+        return self.verified_at is not None
 
 
 class Verification(_Value):
-    """The results of a snapshot's checks, by level; `resume` is the path of the file where the next sample begins."""
+    """The results of a snapshot's checks, by level.
+
+    Attributes:
+        resume: the path of the file with which the next sample begins, empty for the first.
+        round_began: when the samples last began with the first file, None if they are in no round.
+    """
 
     format: int = FORMAT
     deploy_id: str
     captured_at: datetime
     rungs: Mapping[Level, Rung] = {}
     resume: str = ""
+    round_began: datetime | None = None
 
     def to_json(self) -> bytes:
         """The bytes to store."""
@@ -147,14 +173,28 @@ def read_brief(brief: Mapping[str, str]) -> Mapping[Level, Rung]:
 
 
 def _in_brief(rung: Rung) -> str:
-    said = (rung.checked_at.astimezone(UTC).strftime(_TIME), "ok" if rung.ok else "failed")
-    return _SEPARATOR.join((*said, f"{rung.share:.4g}", f"{rung.seconds:.4g}"))
+    share = int(rung.share * _PARTS) / _PARTS  # rounded down: what is not whole must not be told as whole
+    said = (_stamp(rung.checked_at), "ok" if rung.ok else "failed", f"{share:g}", f"{rung.seconds:.4g}")
+    return _SEPARATOR.join((*said, *([_stamp(rung.whole_at)] if rung.whole_at else [])))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(_TIME)
 
 
 def _from_brief(text: str) -> Rung | None:
     try:
-        when, result, share, seconds = text.split(_SEPARATOR)
-        at = datetime.strptime(when, _TIME).replace(tzinfo=UTC)
-        return Rung(checked_at=at, ok=result == "ok", share=float(share), seconds=float(seconds))
+        when, result, share, seconds, *whole = text.split(_SEPARATOR)
+        return Rung(
+            checked_at=_moment(when),
+            ok=result == "ok",
+            share=float(share),
+            seconds=float(seconds),
+            whole_at=_moment(whole[0]) if whole else None,
+        )
     except ValueError:
         return None
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.strptime(stamp, _TIME).replace(tzinfo=UTC)

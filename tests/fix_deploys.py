@@ -20,7 +20,7 @@ from flagsnap.postgres.connection import Address
 from flagsnap.progress import Silent
 from flagsnap.recording.capture import CaptureRequest, capture
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verifying.ladder import verify_live
+from flagsnap.verifying.live import verify_live
 from tests.fix_cli import Ended, Flagsnap
 from tests.fix_databases import Database
 from tests.fix_projects import Project

@@ -21,8 +21,8 @@ MOST_LINES_OF_A_FUNCTION = 50
 PURE = frozenset(
     {
         *("errors", "progress", "durations", "moments", "sealed"),
-        *("migrations", "catalog", "loss", "plan", "by_hand", "history"),
-        *("snapshot", "pins", "verification", "retention", "rehearsal", "diagnosis", "results"),
+        *("migrations", "catalog", "loss", "target", "plan", "consent", "by_hand", "history"),
+        *("snapshot", "pins", "verification", "baseline", "retention", "rehearsal", "diagnosis", "results", "whereabouts"),
     }
 )
 # The rooms of the use cases, and which of the others each may enter.
@@ -64,6 +64,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "snapshot": frozenset({"pydantic"}),
     "pins": frozenset({"pydantic"}),
     "verification": frozenset({"pydantic"}),
+    "baseline": frozenset({"pydantic"}),
     "rehearsal.values": frozenset({"pydantic"}),
     "loss.words": frozenset({"sqlparse"}),
     "bridge.messages": frozenset({"pydantic"}),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from flagsnap.errors import BridgeFailed
 from flagsnap.loss.effects import (
     AddedColumn,
+    AlteredColumn,
     CreatedTable,
     DroppedColumn,
     DroppedTable,
@@ -78,6 +79,7 @@ class EffectMessage(_Message):
         "add_column",
         "drop_column",
         "fill_nulls",
+        "alter_column",
         "named",
         "run_sql",
         "run_code",
@@ -89,6 +91,8 @@ class EffectMessage(_Message):
     sql: str = ""
     by: Pair | None = None
     comes_back: bool = True
+    was: str | None = None
+    not_null: bool = False
 
 
 class GraphMessage(_Message):
@@ -294,6 +298,7 @@ _EFFECTS: dict[str, Callable[[EffectMessage], Effect]] = {
     "add_column": lambda message: AddedColumn(message.table, message.column, message.default),
     "drop_column": lambda message: DroppedColumn(message.table, message.column, message.comes_back),
     "fill_nulls": lambda message: FilledNulls(message.table, message.column, message.default),
+    "alter_column": lambda message: AlteredColumn(message.table, message.column, message.was, message.not_null),
     "named": lambda message: Named(message.table),
     "run_code": lambda message: RanCode(message.sql, Migration(*message.by) if message.by else None),
 }

@@ -64,6 +64,20 @@ class Description:
     database: str
     system_identifier: str | None
 
+    def refuse_other(self, database: str, system_identifier: str | None) -> None:
+        """UsageError if the project works on another database than that one, on which flagsnap works."""
+        same_server = None in (self.system_identifier, system_identifier) or (
+            self.system_identifier == system_identifier
+        )
+        if self.database == database and same_server:
+            return
+        raise UsageError(
+            f"the project is connected to the database {self.database}"
+            + ("" if same_server else " of another server")
+            + f", flagsnap to {database}",
+            "--manage and --database-url must lead to the same database",
+        )
+
 
 @dataclass(frozen=True)
 class Redirect:

@@ -11,7 +11,24 @@ import typer
 from typer.exceptions import TyperException
 
 from flagsnap import __version__
-from flagsnap.cli import capture, demo, listing, plan, refill, rehearse, restore, rollback, show, undo, verify
+from flagsnap.cli import (
+    capture,
+    demo,
+    doctor,
+    history,
+    listing,
+    pin,
+    plan,
+    prune,
+    refill,
+    rehearse,
+    restore,
+    rollback,
+    show,
+    status,
+    undo,
+    verify,
+)
 from flagsnap.cli.options import with_global_options
 from flagsnap.cli.run import Run
 from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, Interrupted, UsageError
@@ -29,6 +46,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "undo": undo.undo,
     "restore": restore.restore,
     "verify": verify.verify,
+    "pin": pin.pin,
+    "unpin": pin.unpin,
+    "prune": prune.prune,
+    "status": status.status,
+    "history": history.history,
+    "doctor": doctor.doctor,
     "demo": demo.demo,
 }
 

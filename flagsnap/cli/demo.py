@@ -47,9 +47,8 @@ class _Place:
     def clear(self, database_url: str) -> None:
         """Remove all that the demo's captures have left, also half-way, while their database is still there."""
         from flagsnap.postgres.connection import Address, connect
-        from flagsnap.postgres.facts import read_server
+        from flagsnap.postgres.facts import owner_of, read_server
         from flagsnap.postgres.locks import holding
-        from flagsnap.recording.record import owner_of
 
         address = Address.parse(database_url)
         try:

@@ -27,13 +27,14 @@ def refill(
     """
     from flagsnap.rollback.refill_later import refill_from_archive, refill_owed
     from flagsnap.rollback.situation import RollbackRequest
+    from flagsnap.target import Target
 
     if (to is None) == (from_ is None):
         raise UsageError("say what to refill", "--to ID (what a rollback owes), or --from ARCHIVE (what it archived)")
     request = RollbackRequest(
         address=run.address,
         snapshots=run.snapshots,
-        manifest=run.snapshots.get(str(to or from_)),
+        target=Target.recorded_by(run.snapshots.get(str(to or from_))),
         project=None,
         strategy="auto",
         on_loss="refuse",

@@ -6,6 +6,7 @@ import typer
 
 from flagsnap.cli.run import YES, Run
 from flagsnap.cli.target import (
+    AppliedBefore,
     Archive,
     ArchiveOption,
     InPlace,
@@ -29,6 +30,7 @@ def rollback(
     run: Run,
     to: To = None,
     to_running: ToRunning = None,
+    applied_before: AppliedBefore = None,
     strategy: StrategyOption = Strategy.AUTO,
     on_loss: OnLossOption = None,
     archive: ArchiveOption = Archive.AFFECTED,
@@ -43,7 +45,8 @@ def rollback(
 ) -> None:
     """Take the database back to a recorded state, and prove that it is there.
 
-    --to ID is the state just BEFORE deploy ID migrated; --to-running ID is the state that deploy ID ran with.
+    --to ID is the state just BEFORE deploy ID migrated; --to-running ID is the state that deploy ID ran with;
+    --applied-before TIME takes back every migration that was applied at TIME or after it.
     """
     from flagsnap.results import PlanShown
     from flagsnap.rollback.run import opened
@@ -52,6 +55,7 @@ def rollback(
         run,
         to=to,
         to_running=to_running,
+        applied_before=applied_before,
         strategy=strategy,
         on_loss=on_loss,
         archive=archive,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from flagsnap.rehearsal.values import Rehearsal
     from flagsnap.rollback.situation import RollbackRequest
     from flagsnap.snapshot import Manifest
+    from flagsnap.target import Target
 
 To = Annotated[
     str | None,
@@ -27,6 +28,14 @@ ToRunning = Annotated[
         "--to-running",
         metavar="ID",
         help="The state that deploy ID ran with: what the first capture AFTER it recorded.",
+    ),
+]
+AppliedBefore = Annotated[
+    str | None,
+    typer.Option(
+        "--applied-before",
+        metavar="TIME",
+        help='The migrations that were applied before TIME: "2026-11-22 09:55:37", in UTC or with an offset or zone.',
     ),
 ]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Restore within the database; needs no CREATEDB.")]
@@ -79,6 +88,7 @@ def build_request(
     *,
     to: str | None,
     to_running: str | None,
+    applied_before: str | None,
     strategy: Strategy,
     on_loss: OnLoss | None,
     archive: Archive,
@@ -94,7 +104,9 @@ def build_request(
     """
     from flagsnap.rollback.situation import RollbackRequest
 
-    manifest = target(run, to, to_running)
+    goal = target(run, to, to_running, applied_before)
+    if tidy and goal.manifest is None:
+        raise UsageError("--tidy compares with a snapshot, and none recorded that state", "leave out --tidy")
     if in_place and strategy in {Strategy.REPLAY, Strategy.UNAPPLY}:
         raise UsageError("--in-place is a way to restore", f"leave out --in-place, or --strategy {strategy}")
     consent = on_loss or OnLoss.ASK
@@ -103,7 +115,7 @@ def build_request(
     return RollbackRequest(
         address=run.address,
         snapshots=run.snapshots,
-        manifest=manifest,
+        target=goal,
         project=run.project,
         strategy=strategy.value,
         on_loss=consent.value,
@@ -116,19 +128,35 @@ def build_request(
         archive=archive.value,
         refill=not no_refill,
         tidy=tidy,
-        rehearsal=_rehearsal(run, manifest) if strategy in {Strategy.AUTO, Strategy.REPLAY} else None,
+        rehearsal=rehearsal_of(run, goal.manifest) if strategy in {Strategy.AUTO, Strategy.REPLAY} else None,
     )
 
 
-def target(run: Run, to: str | None, to_running: str | None) -> "Manifest":
-    """The snapshot of the state to go back to; UsageError unless exactly one is named."""
-    if (to is None) == (to_running is None):
-        raise UsageError("name the state to go back to", "--to ID (before that deploy), or --to-running ID (with it)")
-    return run.snapshots.to_restore(to) if to is not None else run.snapshots.after(str(to_running))
+def target(run: Run, to: str | None, to_running: str | None, applied_before: str | None = None) -> "Target":
+    """The state to go back to; UsageError unless exactly one is named."""
+    from flagsnap.target import Target
+
+    if [to, to_running, applied_before].count(None) != 2:
+        raise UsageError(
+            "name the state to go back to",
+            "--to ID (before that deploy), --to-running ID (with it), or --applied-before TIME",
+        )
+    if applied_before is not None:
+        return _target_before(run, applied_before)
+    return Target.recorded_by(run.snapshots.to_restore(to) if to is not None else run.snapshots.after(str(to_running)))
 
 
-def _rehearsal(run: Run, manifest: "Manifest") -> "Rehearsal | None":
+def _target_before(run: Run, time: str) -> "Target":
+    from flagsnap.moments import moment
+    from flagsnap.rollback.applied_before import target_before
+
+    return target_before(moment(time), run.address, run.snapshots, run.project, run.progress)
+
+
+def rehearsal_of(run: Run, manifest: "Manifest | None") -> "Rehearsal | None":
     """The snapshot's rehearsal; one that cannot be read closes one way back, and no other."""
+    if manifest is None:
+        return None
     try:
         return run.snapshots.rehearsal(manifest)
     except (SnapshotDamaged, StoreFailed) as error:

@@ -85,6 +85,21 @@ class FilledNulls:
     default: str | None
 
 
+@dataclass(frozen=True)
+class AlteredColumn:
+    """A migration changed a column's type, or let it take NULL.
+
+    Attributes:
+        was: the type before, as Django writes it; empty if that is not known, None if it is the same still.
+        not_null: whether it took no NULL before, and does now.
+    """
+
+    table: str
+    column: str
+    was: str | None = None
+    not_null: bool = False
+
+
 Effect = (
     CreatedTable
     | DroppedTable
@@ -96,4 +111,5 @@ Effect = (
     | AddedColumn
     | DroppedColumn
     | FilledNulls
+    | AlteredColumn
 )

@@ -3,8 +3,10 @@
 Names that flagsnap makes say what the database is: `<live>_flagsnap_scratch_<time>` is a scratch database, which is
 dropped by whoever finds it while holding the lock; `<live>_flagsnap_retired_<time>` is the live database that a
 restore has replaced; `<live>_flagsnap_rehearsed_<time>` is the scratch database of a rehearsal that somebody wanted to
-keep, and is dropped by nobody else. The name is all that is remembered: CREATE DATABASE cannot run in a transaction,
-so nothing else could be set with it.
+keep, and is dropped by nobody else; `<live>_flagsnap_drill_<time>` is the scratch database of a drill, which is dropped
+by whoever finds it; `<live>_flagsnap_standby_<time>` is a drilled one that was kept, and `<time>` is when its snapshot
+was captured. The name is all that is remembered: CREATE DATABASE cannot run in a transaction, so nothing else could be
+set with it.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from flagsnap.errors import ConnectionFailed, FlagsnapError
 from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits
 from flagsnap.snapshot import DatabaseProperties
 
-Role = Literal["scratch", "retired", "rehearsed"]
+Role = Literal["scratch", "retired", "rehearsed", "drill", "standby"]
 
 MAINTENANCE = ("postgres", "template1")
 _TEMPLATES_TABLESPACE = "pg_default"  # where template0 is; naming it takes a privilege that ordinary roles lack
@@ -179,6 +181,12 @@ def comment(connection: Connection, name: str, text: str | None) -> None:
     connection.execute(statement)
 
 
+def allow_connections(connection: Connection, name: str, *, allowed: bool) -> None:
+    """Let sessions into a database, or let in nobody at all, not even a superuser."""
+    statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    connection.execute(statement.format(sql.Identifier(name), sql.Literal(allowed)))
+
+
 def drop(connection: Connection, name: str) -> None:
     """Drop a database and end its sessions; nothing happens if it is not there."""
     lift_time_limits(connection, for_session=True)
@@ -213,7 +221,7 @@ def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, 
                 _rename(connection, renames)
             except pg_errors.ObjectInUse as error:
                 refuse_prepared(connection, busy)
-                staying = _sessions_staying(connection, busy)
+                staying = sessions_staying(connection, busy)
                 # Each attempt keeps new connections waiting for five seconds; those that stay will stay.
                 if staying or attempt == _RENAME_ATTEMPTS:
                     raise FlagsnapError(
@@ -262,7 +270,7 @@ def terminate_sessions(connection: Connection, databases: Sequence[str]) -> None
     connection.execute(f"SELECT pg_terminate_backend(session.pid) {_SESSIONS} AND {_MAY_END}", (list(databases),))
 
 
-def _sessions_staying(connection: Connection, databases: Sequence[str]) -> str:
+def sessions_staying(connection: Connection, databases: Sequence[str]) -> str:
     """The sessions that this role may not end, in words; those of autovacuum have no role, and go by themselves."""
     rows = connection.execute(
         f"SELECT DISTINCT session.usename, coalesce(nullif(session.application_name, ''), '?') {_SESSIONS}"

@@ -167,6 +167,11 @@ def toc_entries(clients: Clients, folder: Path) -> list[str]:
     return [line for line in listing.splitlines() if line and not line.startswith(";")]
 
 
+def schema_script(clients: Clients, folder: Path) -> str:
+    """All of a dump but its rows, as SQL; ChildFailed if it cannot be read."""
+    return run(Command((clients.path("pg_restore"), "--schema-only", "--file=-", str(folder)), env={"LC_ALL": "C"}))
+
+
 def without(entries: Sequence[str], left_out: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     """Divide a table of contents into what is restored and what is left out."""
     kept: list[str] = []

@@ -84,12 +84,36 @@ class Server:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
 
 
-def find_bin_dir() -> Path:
-    """Where a server's programs are: the wheel of `flagsnap[demo]`, else the system's; UsageError without."""
-    for bin_dir in (wheel_bin_dir(WHEEL), *system_bin_dirs()):
-        if bin_dir and all((bin_dir / program).exists() for program in PROGRAMS):
-            return bin_dir
-    raise UsageError("there is no PostgreSQL server on this machine", hint='pip install "flagsnap[demo]"')
+def find_bin_dir(major: int | None = None) -> Path:
+    """Where a server's programs are: the wheel of `flagsnap[demo]`, else the system's; UsageError without.
+
+    With a major version those of that one go first, then those of the next newer one; older ones will not do.
+    """
+    found = [bin_dir for bin_dir in (wheel_bin_dir(WHEEL), *system_bin_dirs()) if bin_dir and _has_all(bin_dir)]
+    if not found:
+        raise UsageError("there is no PostgreSQL server on this machine", hint='pip install "flagsnap[demo]"')
+    if major is None:
+        return found[0]
+    versions = {bin_dir: version for bin_dir in found if (version := _major_of(bin_dir)) >= major}
+    if not versions:
+        raise UsageError(
+            f"there is no PostgreSQL server {major} or newer on this machine",
+            f'pip install "flagsnap[demo]", or install the package postgresql-{major}',
+        )
+    return min(versions, key=lambda bin_dir: versions[bin_dir])
+
+
+def _has_all(bin_dir: Path) -> bool:
+    return all((bin_dir / program).exists() for program in PROGRAMS)
+
+
+def _major_of(bin_dir: Path) -> int:
+    """The major version of a server's programs, 0 if they do not run."""
+    try:
+        match = re.search(r"\(PostgreSQL\) (\d+)", run(Command((str(bin_dir / "postgres"), "--version"))))
+    except (ChildFailed, UsageError):
+        return 0
+    return int(match[1]) if match else 0
 
 
 def wheel_bin_dir(package: str, install: str = "pginstall") -> Path | None:

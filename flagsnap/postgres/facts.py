@@ -9,7 +9,7 @@ from psycopg import sql
 from flagsnap.catalog import Catalog
 from flagsnap.loss.values import TableKey
 from flagsnap.migrations import AppliedMigration
-from flagsnap.postgres.connection import Connection, lift_time_limits
+from flagsnap.postgres.connection import Address, Connection, lift_time_limits
 from flagsnap.postgres.introspect import read_catalog
 from flagsnap.postgres.introspect.scope import OWED_TABLE
 from flagsnap.snapshot import DatabaseProperties, Grant, RoleSetting, Statistics, TableRows
@@ -67,6 +67,17 @@ def read_server(connection: Connection) -> ServerFacts:
         is_superuser=bool(superuser),
         in_recovery=bool(recovery),
     )
+
+
+def owner_of(server: ServerFacts, address: Address) -> str:
+    """Whose drafts a capture of that database makes, as a store is told."""
+    return f"{server.system_identifier or address}/{server.database}"
+
+
+def read_name(connection: Connection) -> str:
+    """What the server calls the connected database; a pooler may have another name for it."""
+    row = connection.execute("SELECT current_database()").fetchone()
+    return str(row[0]) if row else ""
 
 
 def read_system_identifier(connection: Connection) -> str | None:

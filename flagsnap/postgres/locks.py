@@ -1,7 +1,8 @@
 """One run at a time: advisory locks.
 
 Advisory locks are local to a database (PostgreSQL, "Explicit Locking"). Every run holds one on the live database; a
-run that may swap it, which ends all of its sessions, holds another on the maintenance database. Both are held by a
+run that may swap it, which ends all of its sessions, holds another on the maintenance database. A drill, for which
+nobody is to wait, holds one of its own there. Each is held by a
 transaction that stays open, not by the session, so that they also work behind a pooler in transaction mode. In READ
 COMMITTED such a transaction holds no snapshot between statements, so it keeps nothing from being vacuumed.
 """
@@ -26,20 +27,48 @@ _HINT = "wait until the other run has ended; `SELECT pid, application_name FROM 
 
 
 @contextmanager
-def holding(connection: Connection, database: str, key: int = RUN_KEY) -> Iterator[None]:
-    """Hold a lock for the length of the block, in a transaction of its own on this connection."""
+def holding(
+    connection: Connection, database: str, key: int = RUN_KEY, other: str = "another flagsnap works on"
+) -> Iterator[None]:
+    """Hold a lock for the length of the block, in a transaction of its own on this connection.
+
+    Locked, with what the `other` run does, if it is held already.
+    """
     with connection.transaction():
         # At another level the transaction would keep a snapshot, whatever the database's default is.
         connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # A rollback may wait for minutes on its children while this transaction is idle.
         lift_time_limits(connection)
-        _take(connection, key, database)
+        _take(connection, key, f"{other} {database}")
         yield
 
 
 def key_of(database: str) -> int:
     """The maintenance database's lock for work on `database`."""
-    return int.from_bytes(hashlib.sha256(b"flagsnap:" + database.encode()).digest()[:8], "big", signed=True)
+    return _digest(f"flagsnap:{database}")
+
+
+def drill_key_of(database: str) -> int:
+    """The lock of drills of `database`, in the database from which they create their scratch databases."""
+    return _digest(f"flagsnap drill:{database}")
+
+
+def is_held(connection: Connection, key: int) -> bool:
+    """Whether somebody holds a lock of the connected database; unlike trying to take it, this is in nobody's way.
+
+    A key of 64 bits is shown as its two halves, with objsubid 1 (PostgreSQL, "pg_locks").
+    """
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = %s AND objid::bigint = %s)",
+        (key >> 32 & 0xFFFFFFFF, key & 0xFFFFFFFF),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
 def wait_for_unapply(connection: Connection, database: str, seconds: float) -> None:
@@ -67,9 +96,9 @@ def _is_unapplying(connection: Connection) -> bool:
     return bool(row and row[0])
 
 
-def _take(connection: Connection, key: int, database: str) -> None:
+def _take(connection: Connection, key: int, held: str) -> None:
     # Without parameters, so that libpq's simple protocol is used: the other one leaves a portal open, and with it a
     # snapshot, for which every CREATE INDEX CONCURRENTLY of the project would have to wait.
     row = connection.execute(f"SELECT pg_try_advisory_xact_lock({key:d})".encode()).fetchone()
     if not (row and row[0]):
-        raise Locked(f"another flagsnap works on {database}", _HINT)
+        raise Locked(held, _HINT)

@@ -16,6 +16,7 @@ from flagsnap.postgres.facts import (
     ServerFacts,
     count_cheaply,
     create_restore_point,
+    owner_of,
     read_migrations,
     read_properties,
     read_row_tables,
@@ -100,11 +101,6 @@ def record(
         keeper.execute("SELECT")  # if this connection is lost, so is the lock
         draft.publish(manifest.to_json(), manifest.summary)
     return manifest
-
-
-def owner_of(server: ServerFacts, address: Address) -> str:
-    """Whose drafts a capture of that database makes, as a store is told."""
-    return f"{server.system_identifier or address}/{server.database}"
 
 
 def _clients(server: ServerFacts, pg_bin: Path | None, progress: Progress) -> Clients:

@@ -10,6 +10,7 @@ from flagsnap.restoring.restore import Source
 from flagsnap.rollback.situation import RollbackRequest
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
+from flagsnap.target import Target
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RehearseRequest:
         return RollbackRequest(
             address=scratch,
             snapshots=self.snapshots,
-            manifest=self.manifest,
+            target=Target.recorded_by(self.manifest),
             project=None,
             strategy="unapply",
             on_loss="accept",

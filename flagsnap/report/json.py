@@ -5,15 +5,23 @@ from dataclasses import asdict
 from functools import singledispatch
 from typing import Any
 
+from flagsnap.by_hand import ByHand
+from flagsnap.diagnosis.values import Diagnosis
 from flagsnap.errors import DifferencesFound, FlagsnapError
+from flagsnap.history import History
 from flagsnap.loss.values import RefillItem
 from flagsnap.migrations import Migration
 from flagsnap.plan import Plan
-from flagsnap.rehearsal.values import Rehearsal
+from flagsnap.report.doctor import diagnosis_content
+from flagsnap.report.history import history_content
+from flagsnap.report.listing import listing_content, pin_content, shown_content
+from flagsnap.report.prune import prune_content
+from flagsnap.report.status import status_content
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
     Listing,
+    PinChanged,
     PlanShown,
     Refilled,
     RefillResult,
@@ -23,7 +31,10 @@ from flagsnap.results import (
     SnapshotShown,
     UndoResult,
 )
+from flagsnap.retention import CapturedAndPruned, Pruned
+from flagsnap.target import AppliedBefore
 from flagsnap.verification import Verified
+from flagsnap.whereabouts import Whereabouts
 
 SCHEMA = 1
 
@@ -69,15 +80,17 @@ def _(result: CaptureResult) -> dict[str, Any]:
 
 @content_of.register
 def _(result: Listing) -> dict[str, Any]:
-    return {
-        "snapshots": [summary.model_dump(mode="json") for summary in result.summaries],
-        "damaged": [{"deploy_id": deploy_id, "reason": reason} for deploy_id, reason in result.damaged],
-    }
+    return listing_content(result)
 
 
 @content_of.register
 def _(result: SnapshotShown) -> dict[str, Any]:
-    return {"manifest": result.manifest.model_dump(mode="json"), "rehearsal": _rehearsed(result.rehearsal)}
+    return shown_content(result)
+
+
+@content_of.register
+def _(result: PinChanged) -> dict[str, Any]:
+    return pin_content(result)
 
 
 @content_of.register
@@ -100,7 +113,9 @@ def _(result: RollbackResult) -> dict[str, Any]:
         "leftovers": [asdict(each) for each in result.leftovers],
         "retired_database": result.retired_database,
         "retired_schema": result.retired_schema,
+        "standby": result.standby,
         "verified": result.verified,
+        "proven": ["migrations", "schema"] if result.verified else ["migrations"],
         "differences": [],
         "seconds": result.seconds,
     }
@@ -146,33 +161,57 @@ def _(result: UndoResult) -> dict[str, Any]:
 def _(result: Verified) -> dict[str, Any]:
     return {
         "checks": [
-            {"name": check.name, "subject": check.subject, "ok": check.ok, "detail": "; ".join(check.details)}
+            {
+                "name": check.name,
+                "subject": check.subject,
+                "ok": check.ok,
+                "checked": check.checked,
+                "detail": "; ".join(check.details) or check.unchecked,
+                "said": check.said,
+            }
             for check in result.checks
-        ]
+        ],
+        "drills": [asdict(each) for each in result.drills],
     }
 
 
-def _rehearsed(rehearsal: Rehearsal | None) -> dict[str, Any] | None:
-    """The rehearsal in short; all of it is the file beside the manifest."""
-    if rehearsal is None:
-        return None
-    return {
-        "verdict": rehearsal.verdict,
-        "reason": rehearsal.reason,
-        "rehearsed_at": rehearsal.rehearsed_at.isoformat(),
-        "schema_only": rehearsal.schema_only,
-        "residue": [{"table": each.table, "rows": each.rows} for each in rehearsal.residue],
-        "again": rehearsal.again,
-        "back_seconds": rehearsal.back_seconds,
-        "replay_seconds": rehearsal.replay_seconds,
-    }
+@content_of.register
+def _(result: Diagnosis) -> dict[str, Any]:
+    return diagnosis_content(result)
+
+
+@content_of.register
+def _(result: Pruned) -> dict[str, Any]:
+    return prune_content(result)
+
+
+@content_of.register
+def _(result: CapturedAndPruned) -> dict[str, Any]:
+    return {**content_of(result.capture), "pruned": prune_content(result.pruned) if result.pruned else None}
+
+
+@content_of.register
+def _(result: Whereabouts) -> dict[str, Any]:
+    return status_content(result)
+
+
+@content_of.register
+def _(result: ByHand) -> dict[str, Any]:
+    notes, commands = list(result.notes), list(result.commands)
+    return {"deploy_id": result.way.deploy_id, "commands": commands, "notes": notes}
+
+
+@content_of.register
+def _(result: History) -> dict[str, Any]:
+    return history_content(result)
 
 
 def plan_content(plan: Plan) -> dict[str, Any]:
     """A plan as JSON."""
     return {
-        "to": plan.to,
-        "captured_at": plan.captured_at.isoformat(),
+        "to": plan.to if plan.is_recorded else None,
+        "captured_at": plan.captured_at.isoformat() if plan.captured_at else None,
+        **_applied_before(plan.before),
         "route": plan.route,
         "extra": _migrations(plan.extra),
         "missing": _migrations(plan.missing),
@@ -190,6 +229,7 @@ def plan_content(plan: Plan) -> dict[str, Any]:
             }
             for loss in plan.losses
         ],
+        "standby": plan.standby,
         "archive": plan.archive,
         "to_archive": _items(plan.to_archive),
         "to_refill": _items(plan.to_refill),
@@ -200,6 +240,25 @@ def plan_content(plan: Plan) -> dict[str, Any]:
         "closed": [{"route": each.route, "reason": each.reason, "hint": each.hint} for each in plan.closed],
         "kept": [{"kind": each.kind, "object": each.path} for each in plan.kept],
         "refused": plan.refused,
+    }
+
+
+def _applied_before(before: AppliedBefore | None) -> dict[str, Any]:
+    """The time that was named, and what is to be known of it."""
+    other, within = (before.other, before.within) if before else (None, None)
+    return {
+        "applied_before": before.moment.isoformat() if before else None,
+        "other_snapshot": {
+            "deploy_id": other.deploy_id,
+            "captured_at": other.captured_at.isoformat(),
+            "added": other.added,
+            "gone": other.gone,
+        }
+        if other
+        else None,
+        "within_deploy": {"began": within.began.isoformat(), "stay": within.stay, "total": within.total}
+        if within
+        else None,
     }
 
 

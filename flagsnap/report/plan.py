@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flagsnap.loss.values import Kind, Loss, Remedy, Route
+from flagsnap.moments import exact
 from flagsnap.plan import ROUTES, Plan
 from flagsnap.report.pieces import SHOWN, moment, number, some, spare_first, table
 
@@ -36,7 +37,7 @@ _STYLES: dict[Remedy, str] = {"lost": "red", "kept": "yellow"}
 def plan_text(plan: Plan) -> Iterator[RenderableType]:
     """The whole plan, from top to bottom."""
     yield Text(_verdict(plan), style="bold")
-    yield Text(f"captured {moment(plan.captured_at)}")
+    yield from (Text(line) for line in _standing(plan))
     if plan.refused:
         yield Text("refused as it stands: it loses data, and --on-loss does not agree to that", style="red")
     for each in plan.closed:
@@ -80,12 +81,52 @@ def kept(plan: Plan) -> str:
     return ", ".join(map(str, plan.kept))
 
 
+def target(plan: Plan) -> str:
+    """The state to go back to."""
+    if plan.before is None:
+        return f"the state before deploy {plan.to}"
+    return f"what was applied before {exact(plan.before.moment)}"
+
+
+def proven(plan: Plan) -> Iterator[Text]:
+    """What a rollback has proven when it is done, and what it could not."""
+    if plan.is_recorded:
+        yield Text("proven: the applied migrations and the schema equal what was recorded", style="green")
+        return
+    yield Text("proven: the applied migrations; the schema was not recorded, so it was not compared", style="yellow")
+    if plan.route:
+        yield Text("rows of the deploy that stayed behind, such as permissions, were not looked for")
+
+
+def _standing(plan: Plan) -> Iterator[str]:
+    """What recorded the state, and what is to be known of the time that was named."""
+    before = plan.before
+    if plan.captured_at is None:
+        yield "no snapshot recorded that state: nothing can be refilled or restored, and the schema is not compared"
+    elif before is None:
+        yield f"captured {moment(plan.captured_at)}"
+    else:
+        yield f"recorded by snapshot {plan.to}, captured {moment(plan.captured_at)}"
+    if before and (other := before.other):
+        counts = ((other.added, "applied after it"), (other.gone, "of it no longer applied"))
+        said = ", ".join(f"{number(count, 'migration')} {what}" for count, what in counts if count)
+        yield f"snapshot {other.deploy_id}, captured {moment(other.captured_at)}, recorded another set: {said}"
+        yield f"  flagsnap rollback --to {other.deploy_id} goes there"
+    if before and (within := before.within):
+        yield (
+            f"that time lies within a deploy: {within.stay} of the {within.total} migrations that were applied from"
+            f" {moment(within.began)} on stay"
+        )
+
+
 def _verdict(plan: Plan) -> str:
-    target = f"the state before deploy {plan.to}"
+    goal = target(plan)
+    if plan.route is None and not plan.is_recorded:
+        return f"nothing to do: the applied migrations are {goal}"
     if plan.route is None and not plan.to_refill:
-        return f"nothing to do: the migrations and the schema are {target}"
+        return f"nothing to do: the migrations and the schema are {goal}"
     if plan.route is None:
-        return f"refill what an earlier run left to do: the migrations and the schema are {target} already"
+        return f"refill what an earlier run left to do: the migrations and the schema are {goal} already"
     migrations = number(len({each for step in plan.steps for each in step.migrations}), "migration")
     done = {
         "replay": f"replay the reverse SQL of {migrations}",
@@ -93,8 +134,8 @@ def _verdict(plan: Plan) -> str:
         "restore": "restore the snapshot",
     }[plan.route]
     if plan.live_is_gone:
-        return f"{done}, back to {target}: the live database does not exist"
-    return f"{done}, back to {target}: {price(plan, plan.route, ('lost', 'kept'))}"
+        return f"{done}, back to {goal}: the live database does not exist"
+    return f"{done}, back to {goal}: {price(plan, plan.route, ('lost', 'kept'))}"
 
 
 def _route(plan: Plan, route: Route) -> Iterator[RenderableType]:
@@ -182,8 +223,10 @@ def _steps(plan: Plan) -> Table:
     for step in plan.steps:
         made.add_row(plan.route or "", some(step.migrations), "one transaction" if step.atomic else "no transaction")
     if plan.route == "restore":
-        made.add_row("restore", "the snapshot, beside what is live", "")
-    made.add_row("prove", "the migrations and the schema equal the recorded ones", "")
+        what = f"from the standby {plan.standby}" if plan.standby else "the snapshot, beside what is live"
+        made.add_row("restore", what, "")
+    recorded = "the migrations and the schema equal the recorded ones"
+    made.add_row("prove", recorded if plan.is_recorded else "the applied migrations are those of that time", "")
     if plan.to_refill:
         made.add_row("refill", some(item.object for item in plan.to_refill), "one transaction")
     return made

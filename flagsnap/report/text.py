@@ -1,22 +1,30 @@
 """Results as text for people: the verdict first, then what it rests on. Plain where colours are not wanted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from flagsnap.migrations import Migration
-from flagsnap.rehearsal.values import Rehearsal
-from flagsnap.report.pieces import moment, number, size, some, spare_first, table
-from flagsnap.report.plan import kept, plan_text
+from flagsnap.by_hand import ByHand
+from flagsnap.diagnosis.values import Diagnosis
+from flagsnap.history import History
+from flagsnap.report.doctor import diagnosis_text
+from flagsnap.report.history import history_text
+from flagsnap.report.listing import listing_text, pin_text, shown_text
+from flagsnap.report.pieces import number, size, spare_first, table
+from flagsnap.report.plan import kept, plan_text, proven, target
+from flagsnap.report.prune import prune_sum, prune_text
 from flagsnap.report.rehearsal import rehearsal_text
+from flagsnap.report.verify import verified_text
+from flagsnap.report.status import status_text
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
     Leftover,
     Listing,
+    PinChanged,
     PlanShown,
     Refilled,
     RefillResult,
@@ -26,8 +34,9 @@ from flagsnap.results import (
     SnapshotShown,
     UndoResult,
 )
-from flagsnap.snapshot import Archive
+from flagsnap.retention import CapturedAndPruned, Pruned
 from flagsnap.verification import Verified
+from flagsnap.whereabouts import Whereabouts
 
 
 @singledispatch
@@ -51,42 +60,17 @@ def _(result: CaptureResult) -> list[RenderableType]:
 
 @render.register
 def _(result: Listing) -> list[RenderableType]:
-    if not result.summaries and not result.damaged:
-        return [Text("no snapshots")]
-    made = table("deploy id", "captured", "size", "migrations", "labels", right=(2, 3))
-    for each in result.summaries:
-        labels = [f"{name}={value}" for name, value in each.labels.items()]
-        said = " ".join([*([f"archive of {each.archive_of}"] if each.archive_of else []), *labels])
-        made.add_row(each.deploy_id, moment(each.captured_at), size(each.bytes), f"{each.migrations}", said)
-    spare_first(made)  # it will be copied
-    return [made, *(Text(f"damaged: {reason}", style="red") for _, reason in result.damaged)]
+    return list(listing_text(result))
 
 
 @render.register
 def _(result: SnapshotShown) -> list[RenderableType]:
-    manifest, recorded = result.manifest, result.manifest.database
-    dump = recorded.dump
-    made = table("", "")
-    made.show_header = False
-    rows = {
-        "deploy id": manifest.deploy_id,
-        "archive of": _archived(manifest.archive) if manifest.archive else "",
-        "captured": moment(manifest.captured_at),
-        "labels": " ".join(f"{name}={value}" for name, value in manifest.labels.items()),
-        "database": f"{recorded.name}, {size(recorded.bytes)}, PostgreSQL {recorded.server_major}",
-        "migrations": f"{len(recorded.migrations)}, the last {_last(recorded.applied_set)}",
-        "tables": f"{len(recorded.tables)} with {sum(each.rows for each in recorded.tables):,} rows",
-        "fingerprint": recorded.fingerprint,
-        "dump": f"{size(dump.bytes)} in {len(dump.files)} files, {dump.compression}, {dump.seconds:.1f} s",
-        "pg_dump": dump.tool_version,
-        "rehearsed": _rehearsed(result.rehearsal) if result.rehearsal else "",
-        "restore point": recorded.restore_point or "",
-        "WAL position": recorded.wal_position or "",
-    }
-    for name, value in rows.items():
-        if value:
-            made.add_row(name, value)
-    return [made]
+    return list(shown_text(result))
+
+
+@render.register
+def _(result: PinChanged) -> list[RenderableType]:
+    return [Text(pin_text(result))]
 
 
 @render.register
@@ -106,11 +90,11 @@ def _(result: RollbackResult) -> list[RenderableType]:
         None: "nothing had to be unapplied",
         "replay": f"replayed {number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
         "unapply": f"unapplied {number(len(plan.extra) - len(plan.rows_to_remove), 'migration')}",
-        "restore": "restored the snapshot",
+        "restore": "took the standby" if result.standby else "restored the snapshot",
     }[plan.route]
     lines: list[RenderableType] = [
-        Text(f"back to the state before deploy {plan.to}: {done} in {result.seconds:.1f} s", style="bold"),
-        Text("proven: the applied migrations and the schema equal what was recorded", style="green"),
+        Text(f"back to {target(plan)}: {done} in {result.seconds:.1f} s", style="bold"),
+        *proven(plan),
         *_refilled(result.refilled, plan.to),
     ]
     if result.archive:
@@ -119,6 +103,8 @@ def _(result: RollbackResult) -> list[RenderableType]:
     lines += _leftovers(result.leftovers)
     if plan.kept:
         lines.append(Text(f"besides it there is what no migration made: {kept(plan)}"))
+    if result.standby:
+        lines.append(Text(f"it was swapped in from the standby {result.standby}, which a drill had restored and proven"))
     if retired := result.retired_database or result.retired_schema:
         lines.append(Text(f"what was live before is kept as {retired}; flagsnap undo brings it back"))
     return lines
@@ -154,7 +140,37 @@ def _(result: UndoResult) -> list[RenderableType]:
 
 @render.register
 def _(result: Verified) -> list[RenderableType]:
-    return list(_checks(result))
+    return list(verified_text(result))
+
+
+@render.register
+def _(result: Diagnosis) -> list[RenderableType]:
+    return list(diagnosis_text(result))
+
+
+@render.register
+def _(result: Pruned) -> list[RenderableType]:
+    return list(prune_text(result))
+
+
+@render.register
+def _(result: CapturedAndPruned) -> list[RenderableType]:
+    return [*render(result.capture), *([prune_sum(result.pruned)] if result.pruned else ())]
+
+
+@render.register
+def _(result: Whereabouts) -> list[RenderableType]:
+    return list(status_text(result))
+
+
+@render.register
+def _(result: ByHand) -> list[RenderableType]:
+    return [Text(line) for line in (*(f"# {note}" for note in result.notes), *result.commands)]
+
+
+@render.register
+def _(result: History) -> list[RenderableType]:
+    return list(history_text(result))
 
 
 def print_result(console: Console, result: object) -> None:
@@ -186,37 +202,3 @@ def _leftovers(leftovers: Sequence[Leftover]) -> list[RenderableType]:
     said = f"{number(rows, 'row')} of the deploy stayed behind"
     said += f", of which {removed:,} were removed" if removed else "; --tidy removes those that nothing refers to"
     return [Text(f"{said}:"), made]
-
-
-def _checks(result: Verified) -> Iterator[RenderableType]:
-    for check in result.checks:
-        if check.ok:
-            yield Text(f"ok      {check.name}: {check.subject}", style="green")
-        else:
-            yield Text(f"failed  {check.name}: {check.subject}", style="red")
-            yield from (Text(f"        {detail}", overflow="fold") for detail in check.details)
-
-
-def _rehearsed(rehearsal: Rehearsal) -> str:
-    said: str = rehearsal.verdict
-    if rehearsal.residue:
-        rows, tables = sum(each.rows for each in rehearsal.residue), number(len(rehearsal.residue), "table")
-        said += f": {number(rows, 'row')} of {tables}"
-    elif rehearsal.reason:
-        said += f": {rehearsal.reason}"
-    parts = [said, "without rows" if rehearsal.schema_only else "", moment(rehearsal.rehearsed_at)]
-    if (seconds := rehearsal.replay_seconds) is not None:
-        parts.append(f"back in {seconds:.1f} s by replay")
-    elif (seconds := rehearsal.back_seconds) is not None:
-        parts.append(f"back in {seconds:.1f} s")
-    parts.append("the deploy after it fails" if rehearsal.again else "")
-    return ", ".join(filter(None, parts))
-
-
-def _archived(archive: Archive) -> str:
-    what = "the whole database" if archive.whole else some(item.object for item in archive.items)
-    return f"{archive.rollback_to}: {what}"
-
-
-def _last(applied: tuple[Migration, ...]) -> str:
-    return str(applied[-1]) if applied else "none"

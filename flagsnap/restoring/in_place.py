@@ -11,7 +11,8 @@ from flagsnap.postgres.dump import entry_description, psql_command, script_comma
 from flagsnap.postgres.statistics import analyze_and_count
 from flagsnap.process import pump
 from flagsnap.progress import Progress
-from flagsnap.restoring.restore import Source, clients_for, read_toc, restore_failed, toc_list
+from flagsnap.restoring.failures import restore_failed
+from flagsnap.restoring.restore import Source, clients_for, read_toc, toc_list
 from flagsnap.snapshot import RecordedDatabase
 
 _DATABASE_WIDE = ("COMMENT - EXTENSION ", "EVENT TRIGGER ", "PUBLICATION", "SUBSCRIPTION ", "DATABASE ")

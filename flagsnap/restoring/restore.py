@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flagsnap.catalog import Identity
-from flagsnap.errors import ChildFailed, DifferencesFound, FlagsnapError, UsageError
+from flagsnap.errors import ChildFailed, ConnectionFailed, DifferencesFound, FlagsnapError, UsageError
 from flagsnap.migrations import difference
 from flagsnap.plan import state_differences
 from flagsnap.postgres import databases
@@ -24,6 +24,7 @@ from flagsnap.postgres.facts import LiveState, read_current_state
 from flagsnap.postgres.locks import holding, key_of
 from flagsnap.postgres.statistics import analyze_and_count, row_differences
 from flagsnap.progress import Progress
+from flagsnap.restoring.failures import restore_failed
 from flagsnap.results import CopyResult
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
@@ -47,6 +48,11 @@ class Source:
         """The recorded state."""
         return self.manifest.database
 
+    @property
+    def place(self) -> str:
+        """The path of the dump in the snapshot's folder."""
+        return f"dumps/{self.recorded.alias}"
+
     def on_disk(self, progress: Progress, only: Collection[str] | None = None) -> AbstractContextManager[Path]:
         """The snapshot's folder on this machine, every file with its recorded hash; `only` names those wanted."""
         return self.snapshots.content(self.manifest, self.jobs, progress).on_disk(only)
@@ -68,26 +74,6 @@ def restore_copy(source: Source, live: Address, name: str, progress: Progress) -
     return CopyResult(name, round(time.monotonic() - began, 3))
 
 
-def replace_live(
-    source: Source, live: Address, worker: Connection, progress: Progress, before_swap: Callable[[], None]
-) -> str | None:
-    """Restore a snapshot in the place of the live database; the caller holds the maintenance database's lock.
-
-    Gives back the name of the retired database, None if there was no live one. `before_swap` may still refuse.
-    """
-    retired = None
-    databases.refuse_prepared(worker, [live.database])
-    with scratch_database(source, live, worker, progress) as scratch:
-        before_swap()
-        renames = [(scratch, live.database)]
-        if databases.exists(worker, live.database):
-            retired = databases.name_for(live.database, "retired", datetime.now(UTC))
-            renames.insert(0, (live.database, retired))
-        with progress.task("swap"):
-            databases.swap(live, worker, renames)
-    return retired
-
-
 @contextmanager
 def scratch_database(
     source: Source, live: Address, worker: Connection, progress: Progress, *, schema_only: bool = False
@@ -99,15 +85,25 @@ def scratch_database(
     if problem := createdb_problem(worker):
         raise UsageError(*problem)
     drop_leftovers(worker, live, progress)
+    drop_drills(worker, live, progress)
     name = databases.name_for(live.database, "scratch", datetime.now(UTC))
     only = _files_without_rows(source, worker, progress) if schema_only else None
     wanted = _is_schema if schema_only else _is_anything
+
+    def create() -> None:
+        databases.create(worker, name, source.recorded.properties)
+
     with source.on_disk(progress, only) as folder, databases.dropped_afterwards(worker, name):
-        _make(source, live, worker, name, folder / _place(source), wanted, progress)
-        for what in databases.apply_properties(worker, name, source.recorded.properties):
-            progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
+        make(source, live.to(name), worker, folder, create, progress, wanted)
+        apply_properties(source, worker, name, progress)
         prove(source, live.to(name), progress, schema_only=schema_only)
         yield name
+
+
+def apply_properties(source: Source, worker: Connection, name: str, progress: Progress) -> None:
+    """Give a database the recorded settings, grants and the like; warns of what the role may not set."""
+    for what in databases.apply_properties(worker, name, source.recorded.properties):
+        progress.warn(f"this role may not set {what} of the database; have its owner or a superuser do it")
 
 
 def createdb_problem(worker: Connection) -> tuple[str, str] | None:
@@ -125,6 +121,20 @@ def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> Non
     for name in databases.list_of(worker, live.database, "scratch"):
         databases.drop(worker, name)
         progress.note(f"dropped {name}, which an interrupted run had left")
+
+
+def drop_drills(worker: Connection, live: Address, progress: Progress) -> None:
+    """Drop the scratch databases of drills, also of one at work: a restore may need their room, and goes first."""
+    for name in databases.list_of(worker, live.database, "drill"):
+        try:
+            with translated(live):
+                databases.drop(worker, name)
+        except ConnectionFailed:
+            raise
+        except FlagsnapError as error:
+            progress.note(f"left {name}, the scratch database of a drill: {error}")
+        else:
+            progress.note(f"dropped {name}, the scratch database of a drill: a restore goes first")
 
 
 def prove(source: Source, address: Address, progress: Progress, *, schema_only: bool = False) -> None:
@@ -191,16 +201,12 @@ def read_toc(clients: Clients, folder: Path, left_out: Callable[[str], bool], pr
 
 def _files_without_rows(source: Source, worker: Connection, progress: Progress) -> set[str]:
     """The dump's files without those that hold rows, large objects among them; read from its table of contents."""
-    toc = f"{_place(source)}/{TOC}"
+    toc = f"{source.place}/{TOC}"
     with source.on_disk(progress, {toc}) as folder:
-        entries = toc_entries(clients_for(source, worker), folder / _place(source))
+        entries = toc_entries(clients_for(source, worker), folder / source.place)
     ids = {str(dump_id(entry)) for entry in entries if _is_schema(entry)}
     paths = (file.path for file in source.recorded.dump.files)
     return {toc, *(path for path in paths if Path(path).name.split(".dat")[0] in ids)}
-
-
-def _place(source: Source) -> str:
-    return f"dumps/{source.recorded.alias}"
 
 
 def _is_anything(_: str) -> bool:
@@ -213,22 +219,25 @@ def _is_schema(entry: str) -> bool:
     return not (said.startswith(_ROWS) and " django_migrations " not in said)
 
 
-def _make(
+def make(
     source: Source,
-    live: Address,
+    target: Address,
     worker: Connection,
-    name: str,
     folder: Path,
-    wanted: Callable[[str], bool],
+    create: Callable[[], object],
     progress: Progress,
+    wanted: Callable[[str], bool] = _is_anything,
 ) -> None:
-    """Create a database and fill it; with one job where several got in each other's way."""
+    """Create a database and fill it; with one job where several got in each other's way.
+
+    `create` makes the target, empty, and `folder` is the snapshot's. RestoreFailed, FlagsnapError.
+    """
     for attempt in (source, replace(source, jobs=1)):
-        with translated(live):
-            databases.drop(worker, name)
-            databases.create(worker, name, source.recorded.properties)
+        with translated(target):
+            databases.drop(worker, target.database)
+            create()
         try:
-            _fill(attempt, live.to(name), worker, folder, wanted, progress)
+            _fill(attempt, target, worker, folder / source.place, wanted, progress)
         except ChildFailed as error:
             # Seen where a table with partitions of partitions is referred to: ATTACH PARTITION against FOREIGN KEY.
             if "deadlock detected" not in error.tail or attempt.jobs == 1:
@@ -266,16 +275,6 @@ def _fill(
             server_major=worker.info.server_version // 10000,
             on_finished=finished,
         )
-
-
-def restore_failed(error: ChildFailed) -> FlagsnapError:
-    """A failed restore in words."""
-    hint = "the live database was not touched"
-    if "No space left" in error.tail or "could not extend file" in error.tail:
-        hint += "; free space on the database server, and run the same command again"
-    elif "role" in error.tail and "does not exist" in error.tail:
-        hint += "; create the role that it names, and run the same command again"
-    return FlagsnapError(f"the restore failed: {error}", hint)
 
 
 def _superusers_only(entry: str) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from flagsnap.consent import refuse_other_losses, require_consent
 from flagsnap.errors import FlagsnapError, HalfWay, RouteClosed, UsageError
 from flagsnap.loss.values import TableKey
-from flagsnap.plan import RESTORE, Plan, refuse_other_losses, require_consent
+from flagsnap.plan import RESTORE, Plan
 from flagsnap.postgres import owed, replaying
 from flagsnap.postgres.connection import connect
 from flagsnap.progress import Progress
@@ -44,16 +45,22 @@ class ByReversing:
     def run(self) -> RollbackResult:
         """Carry it out. DifferencesFound, or HalfWay if it stopped after it had changed something."""
         request, plan, archive = self.request, self.plan, None
-        watch = Watch.before(self.live.worker, request.recorded, plan.nodes, plan.effects)
+        watch = self._watch()
         if plan.route:
             refuse_if_moved(request, self.live)
-            archive = self._archive(watch.tables if request.tidy else ())
+            archive = self._archive(watch.tables if watch and request.tidy else ())
             with self._owing():
                 plan = self._take_back()
         prove(request, plan, plan.route or "plan", self.progress, owed="the refill" if plan.to_refill else "")
         refilled = self._refill(plan) if plan.to_refill else ()
-        leftovers = self._leftovers(watch) if plan.route or plan.to_refill or request.tidy else ()
-        return RollbackResult(plan, None, None, True, 0.0, archive, refilled, leftovers)
+        leftovers = self._leftovers(watch) if watch and (plan.route or plan.to_refill or request.tidy) else ()
+        return RollbackResult(plan, None, None, request.is_recorded, 0.0, archive, refilled, leftovers)
+
+    def _watch(self) -> Watch | None:
+        """What may stay behind; without a snapshot there is nothing to compare with."""
+        if not self.request.is_recorded:
+            return None
+        return Watch.before(self.live.worker, self.request.recorded, self.plan.nodes, self.plan.effects)
 
     def _archive(self, tidied: Collection[TableKey]) -> str | None:
         """Take the archive, if there is anything to put into it; gives back its deploy id."""
@@ -127,9 +134,12 @@ class ByReversing:
         request, live = self.request, self.live
         if request.project is None:
             raise UsageError("no project was named")
-        Unapply(plan, request.recorded, live.server, request.project, live.worker, request.lock_timeout).run(
-            self.progress
-        )
+        unapply = Unapply(plan, request.target, live.server, request.project, live.worker, request.lock_timeout)
+        try:
+            unapply.run(self.progress)
+        except FlagsnapError as error:
+            request.spare_restore(error)
+            raise
 
     def _refill(self, plan: Plan) -> tuple[Refilled, ...]:
         request, done = self.request, {"replay": "replayed and proven", "unapply": "unapplied and proven"}

@@ -8,6 +8,7 @@ from flagsnap.loss.behaviour import behavioural
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.lineage import Lineage
 from flagsnap.loss.structure import dropped, structural
+from flagsnap.loss.unrecorded import schema_before, structural_unrecorded
 from flagsnap.loss.values import Loss, Question, Route
 from flagsnap.loss.writes import written_since
 from flagsnap.migrations import Node
@@ -30,12 +31,13 @@ class Pricing:
     """What there is to price.
 
     Attributes:
+        recorded: None if no snapshot recorded the state; then a restore has no price.
         route: by which the migrations are taken back.
         nodes: the migrations that are, and effects: what all extra ones did; both None if nobody knows.
         kept: what no migration made.
     """
 
-    recorded: RecordedDatabase
+    recorded: RecordedDatabase | None
     live: Catalog
     route: Route
     nodes: Sequence[Node] | None
@@ -44,34 +46,41 @@ class Pricing:
 
     def price(self, worker: Connection, seconds: float, lock_timeout: float) -> Price:
         """Count for so many seconds, and estimate what is left then."""
-        tables = tuple((each.schema, each.name) for each in self.kept if each.kind == "table")
-        names = Lineage.following(self.recorded.schema_catalog, self.effects).tables
         with worker.transaction():
             counting = Counting.within(worker, seconds)
             set_lock_timeout(worker, lock_timeout)
             found = tuple(self._found())
             counts = dict(counting.answers([each for each in found if isinstance(each, Question)]))
             losses = list(_by_route(_answered(found, counts), self.route))
-            losses += written_since(
-                counting.written(self.recorded.tables, names, frozenset(tables)),
-                reset=not read_statistics(worker).continues(self.recorded.statistics),
-            )
-            losses += (
-                Loss("restore", "made_by_no_migration", ".".join(table), count.rows, "lost", count.estimated)
-                for table, count in counting.rows(tables)
-                if count.rows != 0
-            )
+            if self.recorded is not None:
+                losses += self._of_restore(worker, counting, self.recorded)
         fails = tuple(each.failure(count.rows) for each, count in counts.items() if each.fails and count.is_certain)
         return Price(tuple(losses), fails)
+
+    def _of_restore(self, worker: Connection, counting: Counting, recorded: RecordedDatabase) -> Iterator[Loss]:
+        """What a restore costs."""
+        tables = tuple((each.schema, each.name) for each in self.kept if each.kind == "table")
+        names = Lineage.following(recorded.schema_catalog, self.effects).tables
+        yield from written_since(
+            counting.written(recorded.tables, names, frozenset(tables)),
+            reset=not read_statistics(worker).continues(recorded.statistics),
+        )
+        for table, count in counting.rows(tables):
+            if count.rows != 0:
+                yield Loss("restore", "made_by_no_migration", ".".join(table), count.rows, "lost", count.estimated)
 
     def _found(self) -> Iterator[Loss | Question]:
         """What taking back may cost."""
         if self.nodes is None:
             return
-        rows = {(table.schema_name, table.table): table.rows for table in self.recorded.tables}
-        recorded = self.recorded.schema_catalog
-        yield from structural(recorded, self.live, self.effects, rows)
-        yield from behavioural(self.nodes, self.live, dropped(recorded, self.live, self.effects), self.effects)
+        if self.recorded is None:
+            before = schema_before(self.live, self.effects)
+            yield from structural_unrecorded(before, self.live, self.nodes, self.effects)
+        else:
+            before = self.recorded.schema_catalog
+            rows = {(table.schema_name, table.table): table.rows for table in self.recorded.tables}
+            yield from structural(before, self.live, self.effects, rows)
+        yield from behavioural(self.nodes, self.live, dropped(before, self.live, self.effects), self.effects)
 
 
 def _answered(found: Sequence[Loss | Question], counts: Mapping[Question, Count]) -> Iterator[Loss]:

@@ -1,6 +1,7 @@
 """What a rollback makes sure of: that nothing has moved before it, and that the recorded state is there after it."""
 
 from flagsnap.errors import DifferencesFound, FlagsnapError, HalfWay
+from flagsnap.migrations import difference
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import connect
 from flagsnap.postgres.facts import LiveState, read_current_state, read_migrations
@@ -37,10 +38,13 @@ def prove(
         except FlagsnapError as error:
             if after == _NOTHING:
                 raise
-            finish = f"the same command goes on with {owed}" if owed else f"run `flagsnap verify --expect {plan.to}`"
+            finish = f"run `flagsnap verify --expect {plan.to}`" if plan.is_recorded else "run the same command again"
+            finish = f"the same command goes on with {owed}" if owed else finish
             raise HalfWay(f"the {after} is done, but it could not be verified: {error}", finish) from error
     restored = plan.route == "restore" or request.is_copy
-    if found := compare(request.recorded, state, restored=restored, leaving_out=plan.kept):
+    if not request.is_recorded:
+        _prove_migrations(request, after, state)
+    elif found := compare(request.recorded, state, restored=restored, leaving_out=plan.kept):
         raise DifferencesFound(
             f"after the {after} the database is not what was recorded: {found[0]}"
             + (f", and {len(found) - 1} more" if found[1:] else "")
@@ -50,6 +54,23 @@ def prove(
             if kept
             else f"`flagsnap rollback --to {plan.to} --strategy restore` takes the snapshot instead",
         )
+
+
+def _prove_migrations(request: RollbackRequest, after: str, state: LiveState) -> None:
+    """DifferencesFound unless the applied migrations are those of the target, of which nothing else is known."""
+    migrations = difference(request.target.applied_set, tuple(row.migration for row in state.applied))
+    if migrations.none:
+        return
+    found = (
+        *(f"migration {migration} is applied, was not before that time" for migration in migrations.extra),
+        *(f"migration {migration} was applied before that time, is not applied" for migration in migrations.missing),
+    )
+    more = f", and {len(found) - 1} more" if found[1:] else ""
+    raise DifferencesFound(
+        f"after the {after} the applied migrations are not those of that time: {found[0]}{more}",
+        found,
+        "find out who is migrating, then run the same command again",
+    )
 
 
 def _state(request: RollbackRequest) -> LiveState:

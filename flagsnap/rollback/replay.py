@@ -131,7 +131,7 @@ class Replaying:
         try:
             replay.run(place.segment, self.progress, self._check)
             with replaying.worded(request.address):
-                set_bookkeeping_right(self.live.worker, self.plan, request.recorded)
+                set_bookkeeping_right(self.live.worker, self.plan, request.target.applied)
         except Surprise:
             raise
         except FlagsnapError as error:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from flagsnap.consent import require_consent
 from flagsnap.errors import ConnectionFailed
-from flagsnap.plan import OnLoss, Plan, Strategy, decide, require_consent
+from flagsnap.plan import OnLoss, Plan, Strategy, decide
 from flagsnap.postgres import databases
 from flagsnap.postgres.connection import Connection, connect
 from flagsnap.postgres.facts import read_current_state, read_server
@@ -19,7 +20,7 @@ from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.progress import Progress
 from flagsnap.restoring.identity import refuse_other
 from flagsnap.restoring.in_place import restore_in_place
-from flagsnap.restoring.restore import replace_live
+from flagsnap.restoring.replace import Replaced, replace_live
 from flagsnap.results import RollbackResult
 from flagsnap.rollback.archive import take_archive
 from flagsnap.rollback.by_reversing import ByReversing
@@ -70,7 +71,7 @@ def _live(request: RollbackRequest, database: str) -> Iterator[Live]:
 
 
 def _refuse_other(request: RollbackRequest, database: str, identifier: str | None) -> None:
-    if not (request.moved or request.is_copy):
+    if request.is_recorded and not (request.moved or request.is_copy):
         refuse_other(request.manifest, request.address, database, identifier)
 
 
@@ -115,17 +116,20 @@ class Rollback:
         return decide(now.facts("unapply"), "unapply", self.request.on_loss)
 
     def _restore(self, plan: Plan) -> RollbackResult:
-        archive = retired = retired_schema = None
+        archive = retired_schema = None
+        replaced = Replaced()
         if plan.archive == "full" and self.situation.live:
             archive = take_archive(self.request, plan, self.situation.live, self.progress).deploy_id
         if self.request.in_place:
             retired_schema = self._restore_in_place()
         else:
-            retired = self._restore_beside()
+            replaced = self._restore_beside()
+        retired = replaced.retired
         prove(self.request, plan, "restore", self.progress, kept=retired or retired_schema)
-        return RollbackResult(plan, retired, retired_schema, verified=True, seconds=0.0, archive=archive)
+        result = RollbackResult(plan, retired, retired_schema, verified=True, seconds=0.0, archive=archive)
+        return replace(result, standby=replaced.standby)
 
-    def _restore_beside(self) -> str | None:
+    def _restore_beside(self) -> Replaced:
         name = there(self.situation.maintenance).info.dbname
         with connect(self.request.address.to(name), "restore") as worker:
             return replace_live(self.request.source, self.request.address, worker, self.progress, self._before_swap)

@@ -12,21 +12,33 @@ from flagsnap.loss.attribution import made_by_no_migration
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.structure import made_before
 from flagsnap.loss.values import ArchiveScope, Route, with_remedies
-from flagsnap.migrations import Node, Resolution, Segment, SetDifference, difference, resolve
+from flagsnap.migrations import (
+    Node,
+    Resolution,
+    Segment,
+    SetDifference,
+    difference,
+    resolve,
+    squashed_by_name,
+)
 from flagsnap.plan import RESTORE, Facts, NotReplayed, OnLoss, Strategy, steps_of
 from flagsnap.postgres.connection import Address, Connection
+from flagsnap.postgres.databases import exists
 from flagsnap.postgres.facts import LiveState, ServerFacts
 from flagsnap.postgres.owed import read_owed
 from flagsnap.progress import Progress
 from flagsnap.rehearsal.place import Place, find_place
 from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.restoring.restore import Source, createdb_problem
+from flagsnap.restoring.standby import standby_of
 from flagsnap.rollback.pricing import Price, Pricing
 from flagsnap.snapshot import Manifest, RecordedDatabase
 from flagsnap.stores.snapshots import Snapshots
+from flagsnap.target import Target
 
 T = TypeVar("T")
 _NOT_REPLAYED = f"--strategy unapply has the project take the migrations back, or {RESTORE}"
+_UNRECORDED = "no snapshot recorded that state"
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class RollbackRequest:
     """What to go back to, and how.
 
     Attributes:
-        manifest: the snapshot.
+        target: the state to go back to; where no snapshot recorded it, unapplying is the only way.
         project: None if no project was named.
         moved: the snapshot may be of another server or database name: the database has moved.
         archive: which tables to archive before anything is destroyed.
@@ -49,7 +61,7 @@ class RollbackRequest:
 
     address: Address
     snapshots: Snapshots
-    manifest: Manifest
+    target: Target
     project: ProjectLike | None
     strategy: Strategy
     on_loss: OnLoss
@@ -65,6 +77,21 @@ class RollbackRequest:
     is_copy: bool = False
     rehearsal: Rehearsal | None = None
     on_segment: Callable[[int, Catalog], None] = lambda _number, _catalog: None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a snapshot recorded the state; `manifest`, `source` and `recorded` are for those of which one did."""
+        return self.target.manifest is not None
+
+    def spare_restore(self, error: FlagsnapError) -> None:
+        """Take the restore out of an error's hint, where there is nothing to restore."""
+        if not self.is_recorded:
+            error.hint = error.hint.replace(f"; or {RESTORE}", "")
+
+    @property
+    def manifest(self) -> Manifest:
+        """The snapshot."""
+        return there(self.target.manifest)
 
     @property
     def source(self) -> Source:
@@ -101,38 +128,39 @@ class Situation:
 
     def facts(self, strategy: Strategy) -> Facts:
         """Gather all facts; the project is not asked if only a restore is wanted, or if the rehearsal tells enough."""
-        request, recorded = self.request, self.request.recorded
+        request, target = self.request, self.request.target
+        captured_at = target.manifest.captured_at if target.manifest else None
         if self.live is None:
             return Facts(
-                to=request.manifest.deploy_id,
-                captured_at=request.manifest.captured_at,
+                to=target.name,
+                before=target.before,
+                captured_at=captured_at,
                 migrations=None,
                 schema_equal=False,
                 resolution=None,
                 project_problem=None,
                 restore_problem=self._restore_problem(),
+                standby=self._standby(),
                 losses=(),
                 not_replayed=NotReplayed("the live database does not exist", RESTORE, expected=True),
             )
-        migrations = difference(recorded.applied_set, tuple(row.migration for row in self.live.state.applied))
+        migrations = difference(target.applied_set, tuple(row.migration for row in self.live.state.applied))
         answer = self._answer(migrations, strategy)
         kept = self._kept(migrations, answer)
-        catalog = self.live.state.catalog.without(kept)
-        before = recorded.schema_catalog
-        if self.request.is_copy:
-            before, catalog = before.restorable(), catalog.restorable()
-        schema_equal = before.fingerprint == catalog.fingerprint
-        owed = read_owed(self.live.worker).get(request.manifest.deploy_id, ()) if request.refill else ()
+        schema_equal = self._is_schema_equal(kept)
+        owed = read_owed(self.live.worker).get(target.name, ()) if request.refill else ()
         nothing_to_do = migrations.none and schema_equal and not (owed and strategy == "restore")
         price = Price() if nothing_to_do else self._price(answer, kept)
         return Facts(
-            to=request.manifest.deploy_id,
-            captured_at=request.manifest.captured_at,
+            to=target.name,
+            before=target.before,
+            captured_at=captured_at,
             migrations=migrations,
             schema_equal=schema_equal,
             resolution=answer.resolution,
             project_problem=answer.problem,
             restore_problem=self._restore_problem(),
+            standby=self._standby(),
             losses=price.losses,
             fails=price.fails,
             archive=request.archive,
@@ -141,7 +169,7 @@ class Situation:
             nodes=answer.nodes,
             effects=answer.effects,
             made_before=self._made_before(answer),
-            has_recorded_table=recorded.has_migrations_table,
+            has_recorded_table=not request.is_recorded or request.recorded.has_migrations_table,
             place=answer.place,
             replayed=self._replayed(answer.place),
             not_replayed=answer.not_replayed,
@@ -157,6 +185,8 @@ class Situation:
 
     def _rehearsed(self, migrations: SetDifference, strategy: Strategy) -> "_Answer":
         request, live, rehearsal = self.request, there(self.live), self.request.rehearsal
+        if not request.is_recorded:
+            return _Answer(not_replayed=NotReplayed(_UNRECORDED, "--strategy unapply is the way back", expected=True))
         recorded = request.recorded
         if migrations.none or strategy in {"unapply", "restore"}:
             why = "there is nothing to replay" if migrations.none else "another route was asked for"
@@ -182,7 +212,16 @@ class Situation:
             for each in rehearsal.script.segments[place.segment :]
         )
 
+    def _standby(self) -> str | None:
+        """The standby of the snapshot; it is compared before it is taken."""
+        if self.maintenance is None or self.request.in_place or not self.request.is_recorded:
+            return None
+        name = standby_of(self.request.manifest, self.request.address.database)
+        return name if exists(self.maintenance, name) else None
+
     def _restore_problem(self) -> tuple[str, str] | None:
+        if not self.request.is_recorded:
+            return (_UNRECORDED, "`flagsnap list` shows the snapshots, and `flagsnap rollback --to ID` goes to one")
         if self.request.in_place:
             gone = "the live database does not exist, so nothing can be restored in place"
             return (gone, "leave out --in-place") if self.live is None else None
@@ -197,24 +236,37 @@ class Situation:
         request, live = self.request, there(self.live)
         if request.project is None:
             return _Answer()
-        recorded = request.recorded.applied_set
+        target = request.target.applied_set
         try:
-            description = request.project.describe(recorded)
+            description = request.project.describe(target)
         except (BridgeFailed, UsageError) as problem:
             if strategy == "unapply":
+                request.spare_restore(problem)
                 raise
             return _Answer(problem=problem)
-        _refuse_other_project(description, live.server)
-        return _Answer(description, resolve(recorded, migrations, description.graph))
+        description.refuse_other(live.server.database, live.server.system_identifier)
+        resolution = resolve(target, migrations, description.graph)
+        if not request.is_recorded:
+            resolution = squashed_by_name(resolution, description.graph)
+        return _Answer(description, resolution)
+
+    def _is_schema_equal(self, kept: Sequence[Identity]) -> bool:
+        """Whether the schema is the recorded one, once the `kept` objects are left out; true if none was recorded."""
+        if not self.request.is_recorded:
+            return True
+        catalog, before = there(self.live).state.catalog.without(kept), self.request.recorded.schema_catalog
+        if self.request.is_copy:
+            before, catalog = before.restorable(), catalog.restorable()
+        return before.fingerprint == catalog.fingerprint
 
     def _kept(self, migrations: SetDifference, answer: "_Answer") -> tuple[Identity, ...]:
-        if answer.description is None and not migrations.none:
+        if not self.request.is_recorded or (answer.description is None and not migrations.none):
             return ()
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_by_no_migration(recorded, live, answer.effects)
 
     def _made_before(self, answer: "_Answer") -> tuple[str, ...]:
-        if answer.description is None:
+        if answer.description is None or not self.request.is_recorded:
             return ()
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_before(recorded, live, answer.description.effects)
@@ -222,7 +274,8 @@ class Situation:
     def _price(self, answer: "_Answer", kept: Sequence[Identity]) -> Price:
         request, live = self.request, there(self.live)
         nodes = None if answer.description is None else answer.nodes
-        pricing = Pricing(request.recorded, live.state.catalog, answer.route, nodes, answer.effects, kept)
+        recorded = request.recorded if request.is_recorded else None
+        pricing = Pricing(recorded, live.state.catalog, answer.route, nodes, answer.effects, kept)
         with self.progress.task("count"):
             price = pricing.price(live.worker, request.count_seconds, request.lock_timeout)
         return replace(price, losses=tuple(with_remedies(price.losses, request.archive, refill=request.refill)))
@@ -254,21 +307,6 @@ class _Answer:
     def effects(self) -> tuple[Effect, ...]:
         """What the extra migrations did."""
         return self.description.effects if self.description else ()
-
-
-def _refuse_other_project(description: Description, server: ServerFacts) -> None:
-    """UsageError if the project works on another database than flagsnap."""
-    same_server = None in (description.system_identifier, server.system_identifier) or (
-        description.system_identifier == server.system_identifier
-    )
-    if description.database == server.database and same_server:
-        return
-    raise UsageError(
-        f"the project is connected to the database {description.database}"
-        + ("" if same_server else " of another server")
-        + f", flagsnap to {server.database}",
-        "--manage and --database-url must lead to the same database",
-    )
 
 
 def there(value: T | None) -> T:

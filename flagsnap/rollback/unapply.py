@@ -1,19 +1,19 @@
 """Unapply: the project takes back exactly the extra migrations, and the bookkeeping rows are set right."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from flagsnap.bridge.project import ProjectLike, UnapplyListener, UnapplyOrder
 from flagsnap.errors import FlagsnapError, HalfWay
-from flagsnap.migrations import Migration
+from flagsnap.migrations import AppliedMigration, Migration
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import Connection
 from flagsnap.postgres.databases import end_backend
 from flagsnap.postgres.facts import ServerFacts, read_migrations
 from flagsnap.postgres.locks import UNAPPLY_KEY
 from flagsnap.progress import Progress
-from flagsnap.snapshot import RecordedDatabase
+from flagsnap.target import Target
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Unapply:
     """What it takes to unapply a plan; `worker` is an autocommit connection to the live database."""
 
     plan: Plan
-    recorded: RecordedDatabase
+    target: Target
     server: ServerFacts
     project: ProjectLike
     worker: Connection
@@ -34,7 +34,7 @@ class Unapply:
         try:
             if self.plan.steps:
                 self._unapply(before, begun, progress)
-            set_bookkeeping_right(self.worker, self.plan, self.recorded)
+            set_bookkeeping_right(self.worker, self.plan, self.target.applied)
         except FlagsnapError as error:
             after = self._applied()
             # A migration that is not atomic may have done a part, which its row does not tell.
@@ -55,7 +55,7 @@ class Unapply:
         order = UnapplyOrder(
             database=self.server.database,
             system_identifier=self.server.system_identifier,
-            recorded=self.recorded.applied_set,
+            recorded=self.target.applied_set,
             applied=applied,
             segments=self.plan.steps,
             lock_key=UNAPPLY_KEY,
@@ -91,14 +91,17 @@ class Unapply:
         return {row.migration for row in read_migrations(self.worker) or ()}
 
 
-def set_bookkeeping_right(worker: Connection, plan: Plan, recorded: RecordedDatabase) -> None:
-    """Delete and put back rows of `django_migrations` that stand for no schema change, all or none."""
+def set_bookkeeping_right(worker: Connection, plan: Plan, recorded: Sequence[AppliedMigration]) -> None:
+    """Delete and put back rows of `django_migrations` that stand for no schema change, all or none.
+
+    `recorded` has the dates.
+    """
     with worker.transaction():
         for migration in plan.rows_to_remove:
             found = worker.execute("DELETE FROM django_migrations WHERE app = %s AND name = %s", migration)
             if found.rowcount != 1:
                 raise FlagsnapError(f"the row of {migration} was there {found.rowcount} times, not once")
-        dates = {row.migration: row.applied for row in recorded.applied}
+        dates = {row.migration: row.applied for row in recorded}
         for migration in plan.rows_to_add:
             worker.execute(
                 "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, %s)",

@@ -8,7 +8,7 @@ from the store is StoreFailed, unless it says otherwise.
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,11 +22,12 @@ class Listed:
 
     Attributes:
         summary: the one that was published; None if it must be read from the manifest.
-        briefs: of the attached files, by their paths, what they say in brief; None if they must be read for it.
+        briefs: of the files that were attached with a brief, by their paths; an empty one if that file must be read for
+            it. None if nothing is known of any.
     """
 
     summary: Summary | None = None
-    briefs: Mapping[str, Mapping[str, str]] | None = field(default=None)
+    briefs: Mapping[str, Mapping[str, str]] | None = None
 
 
 class Draft(Protocol):
@@ -94,7 +95,8 @@ class Store(Protocol):
         """Put a small file beside a published snapshot, in the place of an earlier one; SnapshotMissing if it is gone.
 
         Whoever reads it sees the earlier one or this one, and never a part; when this returns, the store has it safely.
-        It goes with the snapshot. `brief` is what `list` tells of it, in a hundred characters or so.
+        It goes with the snapshot. `brief` is what `list` tells of it, in two hundred characters or so; a file that had
+        one always has one.
         """
 
     def detach(self, deploy_id: str, path: str) -> None:

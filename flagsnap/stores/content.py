@@ -31,18 +31,28 @@ class Content:
     workers: int
     progress: Progress
 
-    def check(self) -> tuple[str, ...]:
-        """Hash every file; gives back what is missing, extra or changed, in words."""
+    def check(self, only: Collection[str] | None = None, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
+        """Hash every file; gives back what is missing, extra or changed, in words.
+
+        `only` names the paths of those to read; what is missing or extra is found in any case. TimeoutError once `stop`
+        says so.
+        """
         sizes = self.store.files(self.manifest.deploy_id)
         known = {file.path for file in self.manifest.files}
         extra = [f"{path} was not recorded" for path in sorted(sizes) if path.startswith(_DUMPS) and path not in known]
+        misfits = {file.path: found for file in self.manifest.files if (found := _misfit(file, sizes.get(file.path)))}
 
-        def check(file: DumpFile, advance: Callable[[int], None]) -> str | None:
-            if (size := sizes.get(file.path)) != file.bytes:
-                return f"{file.path} is missing" if size is None else f"{file.path} has {size} bytes, not {file.bytes}"
-            return self._read(file, None, advance)
+        def read(file: DumpFile, advance: Callable[[int], None]) -> str | None:
+            def advance_unless_stopped(amount: int) -> None:
+                if stop():
+                    raise TimeoutError
+                advance(amount)
 
-        return (*self._each("hash files", self.manifest.files, check), *extra)
+            return self._read(file, None, advance_unless_stopped)
+
+        fitting = (file for file in self.manifest.files if file.path not in misfits)
+        wanted = [file for file in fitting if only is None or file.path in only]
+        return (*misfits.values(), *self._each("hash files", wanted, read), *extra)
 
     @contextmanager
     def on_disk(self, only: Collection[str] | None = None) -> Iterator[Path]:
@@ -125,6 +135,13 @@ class Content:
             if size == file.bytes and digest.hexdigest() == file.sha256:
                 return None
         return f"{file.path} does not have its recorded SHA-256"
+
+
+def _misfit(file: DumpFile, size: int | None) -> str | None:
+    """What is wrong with a file of which only the size is known, None if it is missing; in words."""
+    if size is None:
+        return f"{file.path} is missing"
+    return None if size == file.bytes else f"{file.path} has {size} bytes, not {file.bytes}"
 
 
 def _require_none(problems: tuple[str, ...]) -> None:

@@ -1,8 +1,9 @@
 """The snapshots of a store: found by deploy id or by their order, manifests read and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
 from flagsnap.pins import PIN, Pin, read_pin
@@ -18,10 +19,14 @@ from flagsnap.snapshot import (
     newest_first,
     read_manifest,
     require_whole,
+    state_of,
 )
-from flagsnap.stores.base import Store
+from flagsnap.stores.base import Listed, Store
 from flagsnap.stores.content import Content
 from flagsnap.verification import VERIFIED, Level, Rung, Verification, read_brief, read_verification
+
+T = TypeVar("T")
+_CAPTURED = "captured_at"
 
 
 class Snapshots:
@@ -30,15 +35,13 @@ class Snapshots:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    def name_of(self, deploy_id: str) -> str:
+        """The deploy id itself, that of the newest capture for `latest`; SnapshotMissing if there is no capture."""
+        return self._latest() if deploy_id == LATEST else check_deploy_id(deploy_id)
+
     def get(self, deploy_id: str) -> Manifest:
         """The manifest of a deploy id, or of `latest`, the newest capture. SnapshotMissing, or SnapshotDamaged."""
-        if deploy_id == LATEST:
-            return self._latest()
-        check_deploy_id(deploy_id)
-        try:
-            return self._read(deploy_id)
-        except SnapshotDamaged:
-            return self._read(deploy_id)  # a network may have altered what the store has whole
+        return self._read(self.name_of(deploy_id), MANIFEST, read_manifest)
 
     def find(self, deploy_id: str) -> Manifest | None:
         """The manifest, None if there is no such snapshot; SnapshotDamaged."""
@@ -52,7 +55,11 @@ class Snapshots:
         return require_whole(self.get(deploy_id))
 
     def after(self, deploy_id: str) -> Manifest:
-        """The first capture after that one: it recorded the state that the deploy ran with."""
+        """The newest capture of the state that the deploy ran with, which the first capture after it recorded.
+
+        Captures of one state differ in their rows only: one each night, or a deploy that was tried twice. The newest
+        loses the least.
+        """
         this = self.get(deploy_id)
         if this.archive:
             raise UsageError(f"{deploy_id} is an archive, no deploy", "name a deploy id (`flagsnap list` shows them)")
@@ -62,20 +69,16 @@ class Snapshots:
                 f"no snapshot was captured after {deploy_id}, so nothing recorded the state it ran with",
                 f"--to {deploy_id} goes back to the state before it",
             )
-        return self.get(later[-1].deploy_id)
+        first = self.get(later[-1].deploy_id)
+        same = (self.get(each.deploy_id) for each in later[:-1] if each.state in {None, first.summary.state})
+        return next((each for each in same if _recorded(each) == _recorded(first)), first)
 
     def list(self) -> Listing:
         """All summaries with their standings; a manifest that must be read and cannot hides none of the others."""
-        summaries: list[Summary] = []
-        damaged: list[tuple[str, str]] = []
-        standings: dict[str, Standing] = {}
-        for deploy_id, listed in sorted(self.store.list().items()):
-            try:
-                summaries.append(listed.summary or self.get(deploy_id).summary)
-            except FlagsnapError as error:
-                damaged.append((deploy_id, str(error)))
-            standings[deploy_id] = self._standing(deploy_id, listed.briefs)
-        return Listing(newest_first(summaries), tuple(damaged), standings)
+        listed = self.store.list()
+        summaries, damaged = self._summaries(listed)
+        standings = {each.deploy_id: self._standing(each, listed[each.deploy_id].briefs) for each in summaries}
+        return Listing(newest_first(summaries), damaged, standings)
 
     def content(self, manifest: Manifest, workers: int, progress: Progress) -> Content:
         """The files of a snapshot, so many at a time."""
@@ -95,25 +98,20 @@ class Snapshots:
 
     def stored_rehearsal(self, deploy_id: str) -> Rehearsal | None:
         """What lies beside a snapshot as its rehearsal, None if nothing does; SnapshotDamaged."""
-        try:
-            return self._read_rehearsal(deploy_id)
-        except SnapshotMissing:
-            return None
-        except SnapshotDamaged:
-            return self._read_rehearsal(deploy_id)  # a network may have altered what the store has whole
+        return self._attached(deploy_id, REHEARSAL, read_rehearsal)
 
     def verification(self, manifest: Manifest) -> Verification | None:
         """The kept results of a snapshot's checks, None if there are none; SnapshotDamaged if they cannot be read.
 
         Those of an earlier snapshot of that deploy id are none.
         """
-        raw = self._attached(manifest.deploy_id, VERIFIED)
-        found = read_verification(raw, manifest.deploy_id) if raw is not None else None
+        found = self._attached(manifest.deploy_id, VERIFIED, read_verification)
         return found if found and found.captured_at == manifest.captured_at else None
 
     def keep_verification(self, verification: Verification) -> None:
         """Put results beside their snapshot, in the place of earlier ones. SnapshotMissing."""
-        self.store.attach(verification.deploy_id, VERIFIED, verification.to_json(), verification.brief())
+        brief = {_CAPTURED: _in_brief(verification.captured_at), **verification.brief()}
+        self.store.attach(verification.deploy_id, VERIFIED, verification.to_json(), brief)
 
     def pin(self, deploy_id: str, reason: str) -> Pin:
         """Pin a snapshot. SnapshotMissing."""
@@ -130,49 +128,85 @@ class Snapshots:
 
         SnapshotDamaged if it cannot be read; it holds all the same.
         """
-        raw = self._attached(deploy_id, PIN)
-        return None if raw is None else read_pin(raw, deploy_id)
+        return self._attached(deploy_id, PIN, read_pin)
 
-    def _standing(self, deploy_id: str, briefs: Mapping[str, Mapping[str, str]] | None) -> Standing:
-        """From the briefs, else from what lies beside the snapshot; what cannot be read counts as not there."""
-        if briefs is not None:
-            return Standing(PIN in briefs, read_brief(briefs.get(VERIFIED, {})))
-        rungs: Mapping[Level, Rung] = {}
+    def _summaries(self, listed: Mapping[str, Listed]) -> tuple[Sequence[Summary], tuple[tuple[str, str], ...]]:
+        """The summaries, and the deploy ids of which there is none to be had, each with the reason."""
+        summaries: list[Summary] = []
+        damaged: list[tuple[str, str]] = []
+        for deploy_id, each in sorted(listed.items()):
+            try:
+                summaries.append(each.summary or self.get(deploy_id).summary)
+            except FlagsnapError as error:
+                damaged.append((deploy_id, str(error)))
+        return summaries, tuple(damaged)
+
+    def _standing(self, summary: Summary, briefs: Mapping[str, Mapping[str, str]] | None) -> Standing:
+        """From the briefs, and where they say nothing, from what lies beside the snapshot."""
+        if briefs is None:
+            return Standing(self._is_pinned(summary.deploy_id), self._rungs(summary))
+        return Standing(
+            PIN in briefs and (bool(briefs[PIN]) or self._is_pinned(summary.deploy_id)),
+            self._rungs_in_brief(summary, briefs[VERIFIED]) if VERIFIED in briefs else {},
+        )
+
+    def _rungs_in_brief(self, summary: Summary, brief: Mapping[str, str]) -> Mapping[Level, Rung]:
+        if not brief:
+            return self._rungs(summary)
+        return read_brief(brief) if brief.get(_CAPTURED) == _in_brief(summary.captured_at) else {}
+
+    def _rungs(self, summary: Summary) -> Mapping[Level, Rung]:
+        """What has been verified, as far as it can be read."""
         with suppress(FlagsnapError):
-            if raw := self._attached(deploy_id, VERIFIED):
-                rungs = read_verification(raw, deploy_id).rungs
-        try:
-            return Standing(self.pinned(deploy_id) is not None, rungs)
-        except FlagsnapError:
-            return Standing(pinned=True, rungs=rungs)  # a pin that cannot be read holds
+            found = self._attached(summary.deploy_id, VERIFIED, read_verification)
+            if found and found.captured_at == summary.captured_at:
+                return found.rungs
+        return {}
 
-    def _attached(self, deploy_id: str, path: str) -> bytes | None:
+    def _is_pinned(self, deploy_id: str) -> bool:
         try:
-            return b"".join(self.store.read(deploy_id, path))
+            return self.pinned(deploy_id) is not None
+        except FlagsnapError:
+            return True  # a pin that cannot be read holds
+
+    def _attached(self, deploy_id: str, path: str, read: Callable[[bytes, str], T]) -> T | None:
+        """A file beside a snapshot, None if there is none; SnapshotDamaged."""
+        try:
+            return self._read(deploy_id, path, read)
         except SnapshotMissing:
             return None
 
-    def _read_rehearsal(self, deploy_id: str) -> Rehearsal:
-        return read_rehearsal(b"".join(self.store.read(deploy_id, REHEARSAL)), deploy_id)
+    def _read(self, deploy_id: str, path: str, read: Callable[[bytes, str], T]) -> T:
+        try:
+            return read(b"".join(self.store.read(deploy_id, path)), deploy_id)
+        except SnapshotDamaged:  # a network may have altered what the store has whole
+            return read(b"".join(self.store.read(deploy_id, path)), deploy_id)
 
-    def _read(self, deploy_id: str) -> Manifest:
-        return read_manifest(b"".join(self.store.read(deploy_id, MANIFEST)), deploy_id)
-
-    def _latest(self) -> Manifest:
+    def _latest(self) -> str:
         summaries = self._captures()
         if not summaries:
             raise SnapshotMissing(f"there is no snapshot in {self.store.url}", "`flagsnap capture` makes one")
-        return self.get(summaries[0].deploy_id)
+        return summaries[0].deploy_id
 
     def _captures(self) -> tuple[Summary, ...]:
         """What was captured, without archives, newest first.
 
         SnapshotDamaged if one cannot be read, since nobody knows its place in the order.
         """
-        listing = self.list()
-        if listing.damaged:
+        summaries, damaged = self._summaries(self.store.list())
+        if damaged:
             raise SnapshotDamaged(
-                f"the order of the snapshots is not known: {listing.damaged[0][1]}",
+                f"the order of the snapshots is not known: {damaged[0][1]}",
                 "name a deploy id (`flagsnap list` shows them), or take the damaged one out of the store",
             )
-        return tuple(summary for summary in listing.summaries if summary.archive_of is None)
+        return newest_first([summary for summary in summaries if summary.archive_of is None])
+
+
+def _recorded(manifest: Manifest) -> tuple[str, str]:
+    """What makes the recorded state, in short."""
+    return state_of(manifest.database.applied_set), manifest.database.fingerprint
+
+
+def _in_brief(captured_at: datetime) -> str:
+    """By it a brief is of this snapshot, and not of an earlier one of the same deploy id."""
+    return captured_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

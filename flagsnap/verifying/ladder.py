@@ -1,62 +1,69 @@
-"""Verify: is a snapshot whole, and is the live database what was recorded? What could not be checked is never green."""
+"""The ladder: one snapshot, rung by rung, as far up as it was asked for, or until one does not hold."""
 
-from collections.abc import Iterator
-from typing import Literal
+from datetime import UTC, datetime
 
-from flagsnap.errors import FlagsnapError, SnapshotDamaged
-from flagsnap.postgres.connection import Address, connect
-from flagsnap.postgres.facts import read_current_state
+from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
+from flagsnap.postgres.dump import TOC
 from flagsnap.progress import Progress
-from flagsnap.restoring.restore import compare
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import Check
+from flagsnap.verification import Check, Rung
+from flagsnap.verifying.beside import checks_beside
+from flagsnap.verifying.climb import Climb
+from flagsnap.verifying.drilling import Drilling, check_toc, not_held, reads_toc_only
+from flagsnap.verifying.keeping import keep, kept_before
+from flagsnap.verifying.reading import check_files
+from flagsnap.verifying.request import Ladder, why
+from flagsnap.verifying.rungs import REMOVED, tried, unchecked
 
-Level = Literal["manifest", "files"]
 
-
-def verify_snapshot(
-    snapshots: Snapshots, deploy_id: str, level: Level, workers: int, progress: Progress
-) -> tuple[Check, ...]:
-    """Check a snapshot up to a level: the manifest and a rehearsal, then all bytes of its files. SnapshotMissing."""
+def climb_ladder(snapshots: Snapshots, deploy_id: str, ladder: Ladder, progress: Progress) -> Climb:
+    """Check a snapshot, or `latest`, and keep the results beside it. SnapshotMissing."""
+    climb = Climb()
     try:
         manifest = snapshots.get(deploy_id)
-        _ = manifest.database.schema_catalog
+    except SnapshotMissing:
+        raise
     except SnapshotDamaged as error:
-        return (Check("manifest", deploy_id, (str(error),)),)
-    passed = (Check("manifest", manifest.deploy_id), *_rehearsal_checks(snapshots, manifest))
-    if level == "manifest":
-        return passed
-    problems = snapshots.content(manifest, workers, progress).check()
-    return *passed, Check("files", manifest.deploy_id, problems)
+        climb.checks.append(Check("manifest", deploy_id, (str(error),)))
+        return climb
+    except FlagsnapError as error:
+        climb.checks.append(Check("manifest", deploy_id, unchecked=why(error)))
+        return climb
+    if _manifest_holds(snapshots, manifest, climb) and ladder.level != "manifest":
+        _climb_higher(snapshots, manifest, ladder, climb, progress)
+    keep(snapshots, manifest, climb, progress)
+    return climb
 
 
-def _rehearsal_checks(snapshots: Snapshots, manifest: Manifest) -> Iterator[Check]:
-    """None where there is no rehearsal."""
+def _manifest_holds(snapshots: Snapshots, manifest: Manifest, climb: Climb) -> bool:
+    """The first rung; what lies beside the manifest may be damaged, and the snapshot be whole all the same."""
+    at = datetime.now(UTC)
     try:
-        rehearsal = snapshots.stored_rehearsal(manifest.deploy_id)
-    except SnapshotDamaged as error:
-        yield Check("rehearsal", manifest.deploy_id, (str(error),))
+        checks = list(checks_beside(snapshots, manifest))
+    except SnapshotMissing:
+        return climb.add("manifest", unchecked("manifest", manifest, REMOVED))
+    except FlagsnapError as error:
+        return climb.add("manifest", unchecked("manifest", manifest, why(error)))
+    details = tuple(detail for check in checks for detail in check.details)
+    climb.checks += checks
+    climb.rungs["manifest"] = Rung(checked_at=at, ok=not details, details=details)
+    return checks[0].ok
+
+
+def _climb_higher(snapshots: Snapshots, manifest: Manifest, ladder: Ladder, climb: Climb, progress: Progress) -> None:
+    before = kept_before(snapshots, manifest)
+    if ladder.level == "drill" and not reads_toc_only(manifest):
+        Drilling(snapshots, manifest, ladder, climb, progress).run(before)
         return
-    if rehearsal and rehearsal.captured_at != manifest.captured_at:
-        yield Check("rehearsal", manifest.deploy_id, ("it is of an earlier snapshot of that deploy id",))
-    elif rehearsal:
-        yield Check("rehearsal", manifest.deploy_id)
+    result, climb.rotation = check_files(snapshots, manifest, ladder, before, progress)
+    if not climb.add("files", result) or ladder.level == "files":
+        return
 
+    def look() -> tuple[str, ...]:
+        content = snapshots.content(manifest, ladder.jobs, progress)
+        with content.on_disk({f"dumps/{manifest.database.alias}/{TOC}"}) as folder:
+            return check_toc(manifest, folder, ladder)
 
-def verify_live(address: Address, manifest: Manifest) -> tuple[Check, ...]:
-    """Check that the live database has exactly the recorded migrations and schema."""
-    with connect(address, "verify") as connection:
-        state = read_current_state(connection)
-    found = compare(manifest.database, state)
-    if manifest.database.name != address.database:
-        raise FlagsnapError(
-            f"snapshot {manifest.deploy_id} is of the database {manifest.database.name}, not of {address}",
-            "check --store and --database-url",
-        )
-    subject = f"{address.database} against {manifest.deploy_id}"
-    migrations = tuple(each for each in found if each.startswith("migration "))
-    return (
-        Check("migrations", subject, migrations),
-        Check("schema", subject, tuple(each for each in found if each not in migrations)),
-    )
+    if climb.add("toc", tried(snapshots, manifest, "toc", look)) and ladder.level == "drill":
+        climb.add("drill", not_held(manifest))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from flagsnap.postgres.dump import compression_for
+from scripts.benches.cron import nightly
 from scripts.benches.disk import on_disk
 from scripts.benches.ground import JOBS, prepared
 from scripts.benches.refill import refills
@@ -20,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0, help="the size of the database [2.0]")
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured [3]")
-    parser.add_argument("--only", choices=["disk", "s3", "refill", "replay"], help="one part")
+    parser.add_argument("--only", choices=["disk", "s3", "refill", "replay", "cron"], help="one part")
     parser.add_argument("--rate", type=float, default=20.0, help="how many MB the S3 server takes in a second [20]")
     parser.add_argument("--rows", type=int, default=5_000_000, help="how many rows are refilled [5000000]")
     options = parser.parse_args()
@@ -36,6 +37,7 @@ def main() -> int:
             "s3": lambda: to_bucket(bench, options.rate),
             "refill": lambda: refills(bench, options.rows),
             "replay": lambda: replays(bench),
+            "cron": lambda: nightly(bench),
         }
         good = [part() for name, part in parts.items() if options.only in {None, name}]
         return 0 if all(good) else 1

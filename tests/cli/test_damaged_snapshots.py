@@ -106,7 +106,7 @@ def test_a_manifest_that_was_made_wrong(flagsnap: Flagsnap, manifest: File, chan
     change(content)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     content["digest"] = f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
-    manifest.write(json.dumps(content).encode())
+    manifest.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
     assert_refused(flagsnap.within("verify", "--expect", "v2", code=None), "the manifest")
 
 

@@ -15,7 +15,9 @@ from tests.integration.captures import SCHEMA
 KEYS = {
     "capture": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
     "list": {"snapshots"},
-    "show": {"manifest", "rehearsal"},
+    "show": {"manifest", "rehearsal", "verification", "pin"},
+    "pin": {"deploy_id", "pinned", "pinned_at", "reason"},
+    "unpin": {"deploy_id", "pinned", "pinned_at", "reason"},
     "plan": {"plan"},
     "rollback": {
         "plan",
@@ -24,14 +26,31 @@ KEYS = {
         "refilled",
         "leftovers",
         "retired_database",
+        "standby",
         "verified",
+        "proven",
         "differences",
         "seconds",
     },
     "refill": {"deploy_id", "refilled", "seconds"},
     "restore": {"database", "seconds", "verified"},
     "undo": {"database", "retired_database"},
-    "verify": {"checks"},
+    "verify": {"checks", "drills"},
+    "status": {
+        "database",
+        "next",
+        "newest",
+        "at",
+        "before",
+        "extra",
+        "missing",
+        "same_schema",
+        "owed",
+        "locks",
+        "asides",
+    },
+    "doctor": {"checks"},
+    "history": {"deploys", "captures", "bookkeeping_by", "gone", "way_back", "notes"},
 }
 PLAN_KEYS = {
     "to",
@@ -67,14 +86,19 @@ def test_every_command_tells_its_result_as_one_object(flagsnap: Flagsnap, databa
 
     run("capture", "--deploy-id", "v2", "--label", "a=b")
     database.execute("INSERT INTO django_migrations (app, name) VALUES ('features', '0003_x'); CREATE TABLE x (id int)")
+    run("pin", "v2", "--reason", "a test")
     run("list")
     run("show", "v2")
+    run("unpin", "v2")
     run("plan", "--to", "v2")
     run("restore", "v2", "--into", copy)
     run("rollback", "--to", "v2", "--on-loss", "accept")
     run("verify", "--expect", "v2")
     run("undo")
     run("refill", "--to", "v2")
+    run("status")
+    run("doctor")
+    run("history")
     assert set(found) == set(COMMANDS) - {"demo", "rehearse"}  # test_rehearse.py has the project that it needs
     for command, keys in KEYS.items():
         assert keys <= set(found[command]), command
@@ -86,6 +110,9 @@ def test_every_command_tells_its_result_as_one_object(flagsnap: Flagsnap, databa
         "migrations",
         "labels",
         "archive_of",
+        "state",
+        "pinned",
+        "verified",
     }
     for command in ("plan", "rollback"):
         assert set(found[command]["plan"]) >= PLAN_KEYS
@@ -102,7 +129,7 @@ def test_every_command_tells_its_result_as_one_object(flagsnap: Flagsnap, databa
         "seconds": 0,
         "verified": True,
     }
-    assert set(found["verify"]["checks"][0]) == {"name", "subject", "ok", "detail"}
+    assert set(found["verify"]["checks"][0]) == {"name", "subject", "ok", "checked", "detail", "said"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -42,7 +42,9 @@ def test_a_folder_that_is_there_keeps_its_permissions(root: Path) -> None:
 
 def test_the_layout_is_the_documented_one(root: Path) -> None:
     publish(open_store(str(root)), "1.0", b"manifest")
-    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()) == [
+    entry, *files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert entry.startswith(".index/1.0/captured_at=2026-11-22T14%3A02%3A00.123456%2B00%3A00&bytes=100008&")
+    assert files == [
         "1.0/dumps/default/3401.dat.gz",
         "1.0/dumps/default/toc.dat",
         "1.0/manifest.json",
@@ -112,7 +114,7 @@ def test_a_kill_while_removing_leaves_no_half_snapshot(root: Path) -> None:
     assert list(root.glob(".drafts/*/1.0/dumps/default/toc.dat")), "it was killed before it had deleted anything"
     assert list(store.list()) == []
     assert swept(store) == ["1.0"]
-    assert [path.name for path in root.rglob("*")] == [".drafts"]
+    assert sorted(path.name for path in root.rglob("*")) == [".drafts", ".index"]
 
 
 @pytest.mark.parametrize("event", ["flagsnap.nothing", "os.rename"])
@@ -150,7 +152,7 @@ def test_what_is_attached_to_a_snapshot_that_goes_meanwhile(root: Path) -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert [path.name for path in root.rglob("*")] == [".drafts"]
+    assert sorted(path.name for path in root.rglob("*")) == [".drafts", ".index"]
 
 
 def test_a_folder_without_a_manifest_is_no_snapshot(root: Path) -> None:

@@ -15,6 +15,7 @@ from flagsnap.rollback.archive import take_archive
 from flagsnap.rollback.run import opened
 from flagsnap.rollback.situation import RollbackRequest
 from flagsnap.snapshot import ARCHIVE_FORMAT, FORMAT, Manifest
+from flagsnap.target import Target
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_deploys import refusal
@@ -62,7 +63,7 @@ def request_of(flagsnap: Flagsnap, database: Database) -> RollbackRequest:
     return RollbackRequest(
         address=Address.parse(database.url),
         snapshots=snapshots,
-        manifest=snapshots.get("v2"),
+        target=Target.recorded_by(snapshots.get("v2")),
         project=None,
         strategy="auto",
         on_loss="accept",

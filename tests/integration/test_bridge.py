@@ -10,6 +10,7 @@ from flagsnap.bridge.project import Description
 from flagsnap.bridge.project import Project as Bridge
 from flagsnap.loss.effects import (
     AddedColumn,
+    AlteredColumn,
     CreatedTable,
     DroppedColumn,
     Effect,
@@ -276,7 +277,33 @@ def test_a_column_whose_name_an_altered_field_changes(project: Project) -> None:
         "migrations.AlterField('Flag', 'name', models.TextField())",
         size=NUMBER,
         tag="models.BigIntegerField()",
-    ) == (RenamedColumn("flags_flag", "size", "bulk"), RenamedColumn("flags_flag", "tag", "tag_id"))
+    ) == (
+        RenamedColumn("flags_flag", "size", "bulk"),
+        AlteredColumn("flags_flag", "bulk", was="integer"),
+        RenamedColumn("flags_flag", "tag", "tag_id"),
+        AlteredColumn("flags_flag", "tag_id", was="bigint"),
+        AlteredColumn("flags_flag", "name", was="varchar(100)"),
+    )
+
+
+def test_columns_whose_type_is_another_or_that_take_null(project: Project) -> None:
+    """The type of a reference is that of a key, which is not known where the models are not rendered."""
+    assert effects(
+        project,
+        "migrations.AlterField('Flag', 'size', models.IntegerField(null=True))",
+        "migrations.AlterField('Flag', 'tag', models.BigIntegerField())",
+        "migrations.AlterField('Flag', 'name', models.CharField(max_length=100, help_text='x'))",
+        "migrations.AlterField('Flag', 'other', models.OneToOneField('flags.Tag', models.CASCADE))",
+        "migrations.AlterField('Flag', 'third', models.ForeignKey('flags.Flag', models.CASCADE))",
+        size=NUMBER,
+        tag="models.ForeignKey('flags.Tag', models.CASCADE, db_column='tag')",
+        other="models.ForeignKey('flags.tag', models.CASCADE)",
+        third="models.ForeignKey('flags.Tag', models.CASCADE)",
+    ) == (
+        AlteredColumn("flags_flag", "size", not_null=True),
+        AlteredColumn("flags_flag", "tag", was=""),
+        AlteredColumn("flags_flag", "third_id", was=""),
+    )
 
 
 def test_nulls_that_are_given_a_value(project: Project) -> None:
@@ -291,7 +318,11 @@ def test_nulls_that_are_given_a_value(project: Project) -> None:
         key="models.UUIDField(null=True)",
         size="models.IntegerField(null=True)",
         imports="import uuid\n",
-    ) == (FilledNulls("flags_flag", "label", "'none'"), FilledNulls("flags_flag", "key", None))
+    ) == (
+        FilledNulls("flags_flag", "label", "'none'"),
+        FilledNulls("flags_flag", "key", None),
+        AlteredColumn("flags_flag", "name", was="varchar(100)"),
+    )
 
 
 def test_the_order_with_respect_to_another_model_is_a_column(project: Project) -> None:

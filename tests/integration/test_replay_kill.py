@@ -16,6 +16,7 @@ from flagsnap.progress import Silent
 from flagsnap.rollback.replay import Replaying
 from flagsnap.rollback.run import opened
 from flagsnap.rollback.situation import RollbackRequest, there
+from flagsnap.target import Target
 from tests.fix_deploys import Deploys
 from tests.integration.replays import ACCEPT, NO_PROJECT, deployed
 
@@ -141,7 +142,7 @@ def test_a_connection_that_is_lost_while_it_commits(deploys: Deploys) -> None:
     request = RollbackRequest(
         address=deploys.address,
         snapshots=deploys.snapshots,
-        manifest=deploys.snapshots.get("v2"),
+        target=Target.recorded_by(deploys.snapshots.get("v2")),
         project=None,
         strategy="auto",
         on_loss="accept",

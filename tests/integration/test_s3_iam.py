@@ -16,11 +16,13 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from flagsnap.errors import StoreFailed
 from flagsnap.postgres.embedded import free_port
+from flagsnap.stores import open_store
 from tests.fix_databases import Database
 from tests.fix_s3 import COMMANDS, REGION, S3Place, S3Server
 from tests.integration.captures import wait_for
-from tests.integration.s3_captures import CAPTURE, MIGRATIONS, said, scene, tables
+from tests.integration.s3_captures import CAPTURE, MIGRATIONS, said, scene, tables, unfinished
 
 MANY = 1_000_000
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -174,3 +176,30 @@ def test_a_permission_without_which_something_stays(
         assert at.snapshots() == ["v2", "v3"]
         guarded.enforce(after=MANY)
         assert bool(there.uploads()) == (permission != "s3:DeleteObject")
+
+
+@pytest.mark.parametrize(
+    ("permission", "left"),
+    [
+        ("s3:ListBucket", 0),
+        ("s3:GetObject", 0),
+        ("s3:PutObject", 0),
+        ("s3:DeleteObject", 1),
+        ("s3:ListBucketMultipartUploads", 0),
+        ("s3:AbortMultipartUpload", 0),
+    ],
+)
+def test_a_right_that_is_missing_is_named_when_they_are_tried(
+    permission: str, left: int, guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = guarded.place_for(without(permission))
+    for name, value in there.server.environment.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(there.url, {"endpoint_url": there.server.url, "addressing_style": "path"})
+    with pytest.raises(StoreFailed) as refused:
+        store.try_rights()
+    guarded.enforce(after=MANY)
+    assert str(refused.value) == f"the store {there.url} cannot be used: these credentials lack {permission}"
+    assert refused.value.hint == "allow it; the README has the whole policy"
+    assert len(there.keys()) == left
+    assert unfinished(there) == [] or "Multipart" in permission

@@ -228,5 +228,8 @@ def test_json_says_the_same(words: tuple[str, ...], at: Scene) -> None:
     what, hint = refused(at, *words)
     found = json.loads(at.flagsnap.within(*words, "--json", code=1).out)
     message = f"the store {at.place.url} cannot be used: {what}"
-    assert found["error"] == {"kind": "store_failed", "message": message, "hint": hint, "exit_code": 1}
+    if words == VERIFY:
+        assert [(check["checked"], check["detail"]) for check in found["checks"]] == [(False, f"{message}; {hint}")]
+    else:
+        assert found["error"] == {"kind": "store_failed", "message": message, "hint": hint, "exit_code": 1}
     assert found["ok"] is False

@@ -34,10 +34,10 @@ def failed_checks(flagsnap: Flagsnap, *arguments: str) -> dict[str, str]:
     """What `verify` finds: it must fail with exit code 3, and say the same as JSON and as text."""
     found = flagsnap.within("verify", *arguments, "--json", code=3).json
     assert found["ok"] is False
-    failed = {check["name"]: check["detail"] for check in found["checks"] if not check["ok"]}
+    failed = {check["name"]: check["detail"] for check in found["checks"] if not check["ok"] and check["checked"]}
     text = flagsnap.within("verify", *arguments, code=3).out
     for name, detail in failed.items():
-        assert f"failed  {name}: " in text
+        assert f"failed     {name}: " in text
         assert detail.split("; ")[0] in text.replace("\n", "")
     return failed
 
@@ -51,7 +51,8 @@ def test_all_is_well(captured: Flagsnap, arguments: tuple[str, ...]) -> None:
     if "--expect" in arguments:
         assert names == ["migrations", "schema"]
     else:
-        assert names == (["manifest"] if "--level" in arguments else ["manifest", "files"])
+        ladder = ["manifest"] if "--level" in arguments else ["manifest", "files"]
+        assert names == ladder + ([] if "v2" in arguments or "latest" in arguments else ["migrations", "schema"])
     assert captured.within("verify", *arguments).out.startswith("ok ")
 
 
@@ -100,6 +101,9 @@ def test_damaged_files_are_found(captured: Flagsnap, damage: Callable[[Place, st
     detail = damage(captured.place, a_file(captured) if name == "table" else "toc.dat")
     assert failed_checks(captured, "v2") == {"files": detail}
     assert failed_checks(captured) == {"files": detail}
+    kept = captured.snapshots.verification(captured.snapshots.get("v2"))
+    assert kept
+    assert kept.rungs["files"].details == tuple(detail.split("; "))
     captured.within("verify", "v2", "--level", "manifest")
 
 
@@ -226,7 +230,7 @@ def test_what_differs_is_named(captured: Flagsnap, database: Database, change: s
     failed = failed_checks(captured, "--expect", "v2")
     assert set(failed) == {name}
     assert told in failed[name]
-    captured.within("verify")  # the snapshot is as whole as before
+    captured.within("verify", "v2")  # the snapshot is as whole as before
 
 
 def test_rows_are_no_difference(captured: Flagsnap, database: Database) -> None:
@@ -234,18 +238,30 @@ def test_rows_are_no_difference(captured: Flagsnap, database: Database) -> None:
     captured.within("verify", "--expect", "v2")
 
 
-def test_a_database_that_cannot_be_reached_is_not_green(captured: Flagsnap, database: Database) -> None:
-    away = database.server.url("no_such_database")
-    ended = captured.within("verify", "--expect", "v2", "--json", "--database-url", away, code=1)
+@pytest.mark.parametrize("arguments", [("--expect", "v2"), (), ("v2", "--live")])
+def test_a_database_that_cannot_be_reached_is_not_green(
+    captured: Flagsnap, database: Database, arguments: tuple[str, ...]
+) -> None:
+    away = database.server.url(database.name, "nobody", "wrong")
+    ended = captured.within("verify", *arguments, "--json", "--database-url", away, code=1)
     assert ended.json["ok"] is False
-    assert ended.json["error"]["kind"] == "connection_failed"
+    (check,) = (check for check in ended.json["checks"] if not check["ok"])
+    assert (check["name"], check["checked"]) == ("live database", False)
+    assert check["detail"].startswith(f"no connection to {database.name} on ")
+    assert "wrong" not in ended.out + ended.err
+    text = captured.within("verify", *arguments, "--database-url", away, code=1).out
+    assert f"unchecked  live database: {database.name} against v2\n" in text
+    assert f"           could not check it: no connection to {database.name} on " in text.replace("\n", " ")
 
 
 def test_another_database_is_refused_and_not_called_different(captured: Flagsnap, database: Database) -> None:
     other = Database(database.server, f"{database.name}_other")
     other.create()
-    ended = captured.within("verify", "--expect", "v2", "--database-url", other.url, code=1)
-    assert f"error: snapshot v2 is of the database {database.name}, not of {database.name}_other on " in ended.err
+    for arguments in (("--expect", "v2"), (), ("--live", "v2")):
+        ended = captured.within("verify", *arguments, "--database-url", other.url, code=2)
+        assert f"error: snapshot v2 is of the database {database.name}, not of {database.name}_other on " in ended.err
+    assert "--no-live" in ended.err
+    captured.within("verify", "--no-live", "--database-url", other.url)
 
 
 def test_what_is_not_there(captured: Flagsnap) -> None:
@@ -259,5 +275,8 @@ def test_what_is_not_there(captured: Flagsnap) -> None:
 def test_the_snapshot_is_left_as_it_is(captured: Flagsnap) -> None:
     before = {key: captured.place.get(key) for key in in_store(captured)}
     captured.within("verify", "v2", "--expect", "v2")
-    assert {key: captured.place.get(key) for key in in_store(captured)} == before
+    captured.within("verify", "v2", "--level", "toc")
+    now = {key: captured.place.get(key) for key in in_store(captured) if not key.startswith(".index/")}
+    assert now.pop("v2/verified.json")
+    assert now == {key: content for key, content in before.items() if not key.startswith(".index/")}
     assert drafts(captured) == []

@@ -1,6 +1,7 @@
 """Settings: which source wins, and what is refused."""
 
 import itertools
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,30 @@ def test_residue_must_be_a_table() -> None:
     Path("flagsnap.toml").write_text("acceptable_residue = 3\n")
     with pytest.raises(UsageError, match="acceptable-residue"):
         load_settings(NOTHING, NOTHING, None)
+
+
+def test_what_a_prune_keeps_comes_from_each_source() -> None:
+    Path("flagsnap.toml").write_text('keep_last = 1\nkeep_within = "30d"\nkeep_retired = "1w"\n')
+    found = load_settings(
+        {"keep_weekly": 4, "keep_within": "26h"}, {"FLAGSNAP_KEEP_DAILY": "7", "FLAGSNAP_KEEP_LAST": "3"}, None
+    )
+    kept = (found.keep_last, found.keep_within, found.keep_daily, found.keep_weekly, found.keep_monthly)
+    assert kept == (3, timedelta(hours=26), 7, 4, 0)
+    assert found.keep_retired == timedelta(days=7)
+    assert Settings().keep_retired == timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        ("keep_last = -1", "keep-last cannot be -1", "give it a number, 0 or more"),
+        ('keep_daily = "some"', "keep-daily cannot be 'some'", "give it a number, 0 or more"),
+        ("keep_within = 30", "keep-within cannot be 30", "write it as 90m, 26h, 30d, 2w or 1d12h"),
+        ('keep_retired = "ever"', "keep-retired cannot be 'ever'", "write it as 90m, 26h, 30d, 2w or 1d12h"),
+    ],
+)
+def test_what_cannot_be_kept(content: str, message: str, hint: str) -> None:
+    Path("flagsnap.toml").write_text(content)
+    with pytest.raises(UsageError) as refused:
+        load_settings(NOTHING, NOTHING, None)
+    assert (str(refused.value), refused.value.hint) == (message, hint)

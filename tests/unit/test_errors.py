@@ -9,6 +9,7 @@ CODES = {
     "FlagsnapError": 1,
     "ConnectionFailed": 1,
     "ChildFailed": 1,
+    "RestoreFailed": 1,
     "BridgeFailed": 1,
     "MigrationFailed": 1,
     "UsageError": 2,

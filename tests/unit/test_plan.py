@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity
+from flagsnap.consent import refuse_other_losses, require_consent
 from flagsnap.errors import BridgeFailed, LossRefused, RouteClosed
 from flagsnap.loss.values import Kind, Loss, RefillItem, Remedy, Route
 from flagsnap.migrations import Migration, Node, Resolution, Segment, SetDifference, difference
@@ -17,8 +18,6 @@ from flagsnap.plan import (
     Plan,
     Strategy,
     decide,
-    refuse_other_losses,
-    require_consent,
     state_differences,
     steps_of,
 )

@@ -18,38 +18,68 @@ from flagsnap.report.json import content_of, document, failure
 from flagsnap.report.pieces import moment, size
 from flagsnap.report.plan import price
 from flagsnap.report.text import print_result, render
-from flagsnap.results import Listing, PlanShown, Refilled, RefillResult, RehearsalResult, RollbackResult, SnapshotShown
+from flagsnap.results import PlanShown, Refilled, RefillResult, RehearsalResult, RollbackResult, SnapshotShown
 from tests.unit.sample_rehearsals import SCRIPT, sample_rehearsal
 from tests.unit.sample_results import ARCHIVE, DONE, LOSSLESS, MANIFEST, ODD, PLAN, RESTORE, RESULTS
 
+STATUS = {
+    *("database", "next", "newest", "at", "before", "extra", "missing", "same_schema", "rehearsal", "verified"),
+    *("damaged", "owed", "locks", "asides", "problems"),
+}
+PRUNE_KEYS = {"keep", "remove", "databases", "confirmed", "freed", "failed", "limits"}
+ROLLBACK = {
+    "plan",
+    "route",
+    "archive",
+    "refilled",
+    "leftovers",
+    "retired_database",
+    "retired_schema",
+    "verified",
+    "proven",
+    "differences",
+    "seconds",
+    "standby",
+}
+HISTORY = {
+    *("deploys", "bookkeeping_only", "captures", "older", "bookkeeping_by", "gone", "set_back", "notes", "way_back"),
+}
 KEYS = {
+    **dict.fromkeys(("prune", "pruned", "nothing to prune"), PRUNE_KEYS),
+    **dict.fromkeys(
+        ("capture and prune", "capture and no prune"),
+        {"deploy_id", "captured_at", "reused", "location", "migrations", "dump", "pruned"},
+    ),
     "capture": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
     "reused": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
     "list": {"snapshots", "damaged"},
     "empty list": {"snapshots", "damaged"},
     "list of archives": {"snapshots", "damaged"},
-    "show": {"manifest", "rehearsal"},
-    "archive": {"manifest", "rehearsal"},
-    "show rehearsed": {"manifest", "rehearsal"},
+    "list of verified ones": {"snapshots", "damaged"},
+    "show": {"manifest", "rehearsal", "verification", "pin"},
+    "archive": {"manifest", "rehearsal", "verification", "pin"},
+    "show rehearsed": {"manifest", "rehearsal", "verification", "pin"},
+    "show verified": {"manifest", "rehearsal", "verification", "pin"},
+    "pin": {"deploy_id", "pinned", "pinned_at", "reason"},
+    "unpin": {"deploy_id", "pinned", "pinned_at", "reason"},
     "plan": {"plan"},
     "lossless plan": {"plan"},
     "restore plan": {"plan"},
-    "rollback": {
-        "plan",
-        "route",
-        "archive",
-        "refilled",
-        "leftovers",
-        "retired_database",
-        "retired_schema",
-        "verified",
-        "differences",
-        "seconds",
-    },
+    "plan by time": {"plan"},
+    "plan by time alone": {"plan"},
+    **dict.fromkeys(("rollback", "rollback by time alone"), ROLLBACK),
     "refill": {"deploy_id", "refilled", "seconds"},
     "restore": {"database", "seconds", "verified"},
     "undo": {"database", "retired_database", "retired_schema"},
-    "verify": {"checks"},
+    "verify": {"checks", "drills"},
+    "verify all": {"checks", "drills"},
+    "doctor": {"checks"},
+    "status": STATUS,
+    "status of nothing": STATUS,
+    "history": HISTORY,
+    "history of nothing": HISTORY,
+    "commands": {"deploy_id", "commands", "notes"},
+    "no commands": {"deploy_id", "commands", "notes"},
     "sql": {"deploy_id", "sql"},
     "rehearse": {"rehearsal", "accepted", "database", "seconds"},
 }
@@ -167,10 +197,6 @@ def test_names_of_a_usual_length_are_not_folded_for_others_to_have_room() -> Non
     losses = (Loss("unapply", "column_emptied", name, 1, "refilled", detail="a detail that takes more room"),)
     row = next(line for line in text_of(PlanShown(replace(PLAN, losses=losses))).splitlines() if line.startswith(name))
     assert row.endswith("refilled")
-    archive = ARCHIVE.summary.model_copy(
-        update={"deploy_id": "v2.265.0-archive-20261122T114951Z", "labels": {"by": "a pipeline of the night"}}
-    )
-    assert text_of(Listing((archive,), ())).splitlines()[1].startswith(f"{archive.deploy_id}  2026-11-22 ")
 
 
 def test_text_of_a_capture() -> None:
@@ -428,9 +454,20 @@ def test_text_of_an_empty_store() -> None:
 
 def test_text_of_a_failed_check_names_all_that_was_found() -> None:
     text = text_of(RESULTS["verify"], width=400)
-    assert "ok      manifest: 2.265.0" in text
-    assert "failed  files: 2.265.0" in text
-    assert "dumps/default/1.dat.gz is missing" in text
+    assert "ok         manifest: 2.265.0\n" in text
+    assert "failed     files: 2.265.0\n           dumps/default/1.dat.gz is missing\n" in text
+
+
+def test_text_of_many_snapshots_has_a_line_for_each_that_is_well() -> None:
+    lines = text_of(RESULTS["verify all"], width=400).splitlines()
+    drilled = "restored and proven in 12.3 s (210.0 MB) on the live server: that is the time to recover; kept as flags_2"
+    assert lines == [
+        f"ok         manifest, files, toc, drill: 2.265.0: {drilled}",
+        "ok         manifest: 2.264.0",
+        "unchecked  files: 2.264.0",
+        "           could not check it: no time left",
+        "ok         age: /store: the newest capture, 2.265.0, is 4 h old",
+    ]
 
 
 def test_an_unknown_result_is_a_defect() -> None:

@@ -13,6 +13,7 @@ from flagsnap.bridge.probe.facts import flat, runs_code, script
 from flagsnap.bridge.probe.loading import Key, key_of
 from flagsnap.bridge.probe.state import (
     after,
+    altered,
     column,
     default_literal,
     fills_nulls,
@@ -103,6 +104,10 @@ def changed_field(connection: Any, app: str, operation: Any, state: Any) -> Effe
     if old and new and fills_nulls(before.fields[name], operation.field):
         default = default_literal(connection, operation.field, name)
         yield effect("fill_nulls", table(connection, before), column=new, default=default)
+    if old and new:
+        changes = altered(connection, before.fields[name], now.fields[name])
+        if changes:
+            yield effect("alter_column", table(connection, before), column=new, **changes)
     yield from changed_tables(connection, app, operation.model_name, state, changed)
 
 

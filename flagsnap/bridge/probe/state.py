@@ -72,6 +72,28 @@ def fills_nulls(old: Any, new: Any) -> bool:
     return bool(old.null and not new.null and (new.has_default() or getattr(new, "has_db_default", bool)()))
 
 
+def altered(connection: Any, old: Any, new: Any) -> Dict[str, Any]:
+    """What AlterField changes of a column, that going back may not be able to undo for every row."""
+    changes: Dict[str, Any] = {}
+    if new.null and not old.null:
+        changes["not_null"] = True
+    was, is_now = ((db_type(connection, field), refers_to(field)) for field in (old, new))
+    if was != is_now:
+        changes["was"] = was[0]
+    return changes
+
+
+def db_type(connection: Any, field: Any) -> str:
+    """The type of a field's column; empty for one that refers to a model, whose key is not known here."""
+    return "" if field.remote_field else str(field.db_type(connection) or "")
+
+
+def refers_to(field: Any) -> str:
+    """The model that a field refers to; empty for one that refers to none."""
+    model = getattr(field.remote_field, "model", "")
+    return str(getattr(model, "_meta", model)).lower()
+
+
 def may_be_added(connection: Any, field: Any, name: str) -> bool:
     """Whether a column can be added to a table with rows: Django's schema editor or PostgreSQL has a value."""
     by_itself = getattr(field, "generated", False) or getattr(field, "db_returning", False)

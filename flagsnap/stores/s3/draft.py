@@ -8,10 +8,10 @@ from pathlib import Path
 from flagsnap.errors import SnapshotExists, StoreFailed
 from flagsnap.progress import Progress, Task
 from flagsnap.snapshot import MANIFEST, Summary, read_manifest
+from flagsnap.stores.index import FOLDER, summary_entry
 from flagsnap.stores.s3 import uploads
 from flagsnap.stores.s3.bucket import Bucket, Entry
 from flagsnap.stores.s3.claims import Claim
-from flagsnap.stores.s3.index import entry_name
 from flagsnap.stores.scratch import scratch_place
 
 _ROOM = 64 << 20
@@ -93,8 +93,8 @@ class S3Draft:
     def _enter(self, summary: Summary) -> None:
         """Put the snapshot into the index; it is as good without, only slower to list."""
         try:
-            if entry := entry_name(summary):
-                self.bucket.put(entry, b"")
+            if entry := summary_entry(summary):
+                self.bucket.put(f"{FOLDER}{self.claim.deploy_id}/{entry}", b"")
         except StoreFailed as error:
             self.progress.warn(f"the snapshot is published, but not in the index: {error}")
 

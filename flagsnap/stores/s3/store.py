@@ -1,12 +1,16 @@
 """The verbs of a store, on a bucket."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 from flagsnap.errors import FlagsnapError, SnapshotExists, SnapshotMissing, StoreFailed
 from flagsnap.progress import Progress
-from flagsnap.snapshot import MANIFEST, Summary, is_deploy_id
-from flagsnap.stores.s3 import claims, index
+from flagsnap.snapshot import MANIFEST, is_deploy_id
+from flagsnap.stores import index
+from flagsnap.stores.base import Listed
+from flagsnap.stores.s3 import claims
 from flagsnap.stores.s3.bucket import Bucket
 from flagsnap.stores.s3.claims import Claim
 from flagsnap.stores.s3.draft import S3Draft
@@ -14,6 +18,8 @@ from flagsnap.stores.s3.options import read_options, read_url
 from flagsnap.stores.scratch import scratch_folder
 
 _TRIES = 3
+_RIGHTS = ".rights/"
+_TRIED = b"flagsnap doctor"
 
 
 class S3Store:
@@ -40,16 +46,16 @@ class S3Store:
         finally:
             self._end(claim, draft, progress)
 
-    def list(self) -> Mapping[str, Summary | None]:
+    def list(self) -> Mapping[str, Listed]:
         """The folders of the prefix and what the index says of them: a handful of requests for thousands.
 
         Whether a folder has a manifest is asked for those only that the index does not know, or that are claimed.
         """
         folders = {name for name in self._bucket.folders() if is_deploy_id(name)}
         claimed = {entry.name.split("/")[1] for entry in self._bucket.list(claims.FOLDER)}
-        summaries = {found.deploy_id: found for found in self._index() if found.deploy_id not in claimed}
-        known = {name: summaries[name] for name in folders & summaries.keys()}
-        asked = {name: None for name in folders - summaries.keys() if self._is_published(name)}
+        entries = {name: index.read_entries(name, found) for name, found in self._entries().items()}
+        known = {name: entries[name] for name in folders & entries.keys() - claimed if entries[name].summary}
+        asked = {name: Listed() for name in folders - known.keys() if self._is_published(name)}
         return {**known, **asked}
 
     def files(self, deploy_id: str) -> Mapping[str, int]:
@@ -69,19 +75,43 @@ class S3Store:
                 raise self._missing(deploy_id) from error
             raise
 
-    def attach(self, deploy_id: str, path: str, content: bytes) -> None:
+    def attach(self, deploy_id: str, path: str, content: bytes, brief: Mapping[str, str] | None = None) -> None:
         """Put it, and read it back: a network may have altered it."""
-        name = f"{deploy_id}/{path}"
         if not self._is_published(deploy_id):
             raise self._missing(deploy_id)
-        for _ in range(_TRIES):
-            self._bucket.put(name, content)  # S3 replaces an object at once (PutObject, "is an atomic operation")
-            if not self._is_published(deploy_id):  # another run has removed the snapshot meanwhile
+        if brief is None:
+            self._attach(deploy_id, path, content)
+            return
+        doubt = self._doubt(deploy_id, path)
+        self._attach(deploy_id, path, content)
+        if brief and (entry := index.brief_entry(path, brief)):
+            self._bucket.put(_entry(deploy_id, entry), b"")
+            self._bucket.delete([doubt])
+
+    def detach(self, deploy_id: str, path: str) -> None:
+        """Delete it."""
+        if not self._is_published(deploy_id):
+            raise self._missing(deploy_id)
+        doubt = self._doubt(deploy_id, path)
+        self._bucket.delete([f"{deploy_id}/{path}"])
+        self._bucket.delete([doubt])
+
+    def try_rights(self) -> None:
+        """Put an object that is neither a snapshot nor a claim, read and list it, abort an upload in parts, delete it.
+
+        The right to abort is tried with an upload of its own, which stays where there is none.
+        """
+        name = f"{_RIGHTS}{uuid4().hex}"
+        self._bucket.put(name, _TRIED)
+        try:
+            if self._bucket.get(name) != _TRIED or not self._bucket.exists(name):
+                raise StoreFailed(f"{self.url}/{name} is not what was sent", "run the same command again")
+            self._bucket.uploads.try_rights(name)
+        except FlagsnapError:
+            with suppress(FlagsnapError):  # the first that does not work is told
                 self._bucket.delete([name])
-                raise self._missing(deploy_id)
-            if self._bucket.get(name) == content:
-                return
-        raise StoreFailed(f"{self.url}/{name} is not what was sent", "run the same command again")
+            raise
+        self._bucket.delete([name])
 
     def folder(self, deploy_id: str) -> None:
         """The files are not on this machine."""
@@ -133,7 +163,7 @@ class S3Store:
 
     def _make_room(self, deploy_id: str, progress: Progress) -> None:
         """Remove what a run that nobody knows of may have left; SnapshotExists if it was published."""
-        names = [entry.name for entry in self._bucket.list(f"{deploy_id}/")]
+        names = [entry.name for prefix in _prefixes(deploy_id) for entry in self._bucket.list(prefix)]
         if f"{deploy_id}/{MANIFEST}" in names:
             raise SnapshotExists(
                 f"snapshot {deploy_id} was published by another run meanwhile", f"`flagsnap show {deploy_id}` shows it"
@@ -147,17 +177,52 @@ class S3Store:
     def _clear(self, deploy_id: str) -> None:
         """Remove all of a snapshot, the manifest first."""
         self._bucket.delete([f"{deploy_id}/{MANIFEST}"])
-        for prefix in (f"{deploy_id}/", f"{index.FOLDER}{deploy_id}/"):
+        for prefix in _prefixes(deploy_id):
             self._bucket.delete([entry.name for entry in self._bucket.list(prefix)])
         self._bucket.uploads.abort(f"{deploy_id}/")
 
-    def _index(self) -> Iterator[Summary]:
+    def _attach(self, deploy_id: str, path: str, content: bytes) -> None:
+        name = f"{deploy_id}/{path}"
+        for _ in range(_TRIES):
+            self._bucket.put(name, content)  # S3 replaces an object at once (PutObject, "is an atomic operation")
+            if not self._is_published(deploy_id):  # another run has removed the snapshot meanwhile
+                self._bucket.delete([name, _entry(deploy_id, index.doubt_entry(path))])
+                raise self._missing(deploy_id)
+            if self._bucket.get(name) == content:
+                return
+        raise StoreFailed(f"{self.url}/{name} is not what was sent", "run the same command again")
+
+    def _doubt(self, deploy_id: str, path: str) -> str:
+        """Have the index say of a file that it must be read, until the entry that is given back is deleted.
+
+        That is the last thing to do with it, so the index tells nothing false wherever a run ends.
+        """
+        doubt = _entry(deploy_id, index.doubt_entry(path))
+        self._bucket.put(doubt, b"")
+        others = {entry.name for entry in self._bucket.list(_entry(deploy_id))} - {doubt}
+        self._bucket.delete([name for name in others if index.read_entry(name.rpartition("/")[2]).path == path])
+        return doubt
+
+    def _entries(self) -> Mapping[str, Sequence[index.Entry]]:
+        """The index by deploy ids."""
+        found: dict[str, list[index.Entry]] = defaultdict(list)
         for entry in self._bucket.list(index.FOLDER):
-            if summary := index.read_entry(entry.name):
-                yield summary
+            deploy_id, _, name = entry.name.removeprefix(index.FOLDER).partition("/")
+            found[deploy_id].append(index.read_entry(name))
+        return found
 
     def _is_published(self, deploy_id: str) -> bool:
         return self._bucket.exists(f"{deploy_id}/{MANIFEST}")
 
     def _missing(self, deploy_id: str) -> SnapshotMissing:
         return SnapshotMissing(f"no snapshot {deploy_id} in {self.url}", "`flagsnap list` shows those that are there")
+
+
+def _entry(deploy_id: str, name: str = "") -> str:
+    """The object of an entry in the index."""
+    return f"{index.FOLDER}{deploy_id}/{name}"
+
+
+def _prefixes(deploy_id: str) -> tuple[str, str]:
+    """Where the objects of a snapshot are."""
+    return f"{deploy_id}/", _entry(deploy_id)

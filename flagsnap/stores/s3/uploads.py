@@ -83,6 +83,18 @@ class Uploads:
         if answer.get("IsTruncated"):
             self.abort(prefix)
 
+    def try_rights(self, name: str) -> None:
+        """Begin an upload in parts, then list and abort all in the name's folder: killed runs may have left some."""
+        with suppress(Expected):  # that it keeps none is how some makers say so
+            self._client.ask(
+                "s3:PutObject",
+                lambda client: client.create_multipart_upload(
+                    Bucket=self._bucket, Key=self._prefix + name, **self._client.checksum, **self._client.encryption
+                ),
+                {"NotImplemented", "MethodNotAllowed"},
+            )
+            self.abort(name.rpartition("/")[0])
+
     def _send(self, name: str, path: Path, part: int, on_bytes: Callable[[int], None]) -> None:
         config = TransferConfig(
             multipart_threshold=part + 1,

@@ -1,0 +1,18 @@
+"""The disks of this machine."""
+
+import shutil
+from pathlib import Path
+
+from flagsnap.diagnosis.room import Disk
+
+
+def disk_of(folder: Path) -> Disk | None:
+    """The room in a folder, or in the nearest one above it that is there; None if it cannot be seen."""
+    for place in (folder, *folder.parents):
+        try:
+            return Disk(str(folder), shutil.disk_usage(place).free)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
