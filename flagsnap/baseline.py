@@ -1,7 +1,7 @@
-"""The baseline: the live database after a deploy, as the first `verify` saw it, kept beside the newest capture.
+"""The baseline: the live database after a deploy as the first `verify` saw it, or as a rollback left it.
 
-After a deploy the record no longer says what the schema should be. The baseline does from then on, for as long as the
-same migrations are applied, so that a change of the schema without a migration is found.
+Then the record no longer says what the schema should be. The baseline, kept beside the newest capture, does from then
+on, for as long as the same migrations are applied, so that a change of the schema without a migration is found.
 """
 
 from datetime import datetime
@@ -21,7 +21,8 @@ BASELINE = "live.json"
 class Baseline(BaseModel):
     """A live state: the applied migrations and the catalog, as `Catalog.to_json`.
 
-    `captured_at` is of the snapshot beside which it lies, so that one of the same deploy id cannot be taken for it.
+    `captured_at` is of the snapshot beside which it lies, so that one of the same deploy id cannot be taken for it;
+    `after` tells of the rollback that noted it, and is empty for one that `verify` has noted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -32,6 +33,7 @@ class Baseline(BaseModel):
     noted_at: datetime
     applied: tuple[Migration, ...]
     catalog: list[Any]
+    after: str = ""
 
     @cached_property
     def schema_catalog(self) -> Catalog:

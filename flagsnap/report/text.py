@@ -17,8 +17,8 @@ from flagsnap.report.pieces import number, size, spare_first, table
 from flagsnap.report.plan import kept, plan_text, proven, target
 from flagsnap.report.prune import prune_sum, prune_text
 from flagsnap.report.rehearsal import rehearsal_text
-from flagsnap.report.verify import verified_text
 from flagsnap.report.status import status_text
+from flagsnap.report.verify import verified_text
 from flagsnap.results import (
     CaptureResult,
     CopyResult,
@@ -104,7 +104,9 @@ def _(result: RollbackResult) -> list[RenderableType]:
     if plan.kept:
         lines.append(Text(f"besides it there is what no migration made: {kept(plan)}"))
     if result.standby:
-        lines.append(Text(f"it was swapped in from the standby {result.standby}, which a drill had restored and proven"))
+        lines.append(
+            Text(f"it was swapped in from the standby {result.standby}, which a drill had restored and proven")
+        )
     if retired := result.retired_database or result.retired_schema:
         lines.append(Text(f"what was live before is kept as {retired}; flagsnap undo brings it back"))
     return lines

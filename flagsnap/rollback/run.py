@@ -24,6 +24,7 @@ from flagsnap.restoring.replace import Replaced, replace_live
 from flagsnap.results import RollbackResult
 from flagsnap.rollback.archive import take_archive
 from flagsnap.rollback.by_reversing import ByReversing
+from flagsnap.rollback.noting import note_for_verify
 from flagsnap.rollback.proof import prove, refuse_if_moved
 from flagsnap.rollback.situation import Live, RollbackRequest, Situation, there
 
@@ -102,6 +103,8 @@ class Rollback:
         began = time.monotonic()
         require_consent(plan)
         result = self._restore(plan) if plan.route == "restore" else self._reverse(plan)
+        if plan.route and not self.request.is_copy:
+            note_for_verify(self.request, plan, self.progress)
         return replace(result, seconds=round(time.monotonic() - began, 3))
 
     def _reverse(self, plan: Plan) -> RollbackResult:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from flagsnap.baseline import BASELINE, Baseline
 from flagsnap.catalog import Catalog, differences
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, UsageError
+from flagsnap.loss.attribution import made_by_no_migration
 from flagsnap.migrations import Migration, SetDifference, difference
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.facts import LiveState, read_current_state
 from flagsnap.postgres.locks import RUN_KEY, is_held
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.restoring.restore import compare
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
@@ -88,48 +90,73 @@ class _Watch:
     def checks(self, *, may_note: bool) -> tuple[Check, ...]:
         """The migrations, and the schema against the best that is known of it."""
         subject = _subject(self.address, self.manifest)
+        baseline = self._baseline()
         found = difference(self.manifest.database.applied_set, self.applied)
-        gone = tuple(SetDifference((), found.missing).sentences())
         said = f"{len(found.extra)} applied since, the last {found.extra[-1]}" if found.extra else ""
-        return (Check("migrations", subject, gone, said=said), self._schema(found, may_note=may_note))
+        if baseline and baseline.after:
+            said, found = f"as {baseline.after} left them", SetDifference((), ())
+        gone = tuple(SetDifference((), found.missing).sentences())
+        schema = self._noted(baseline) if baseline else self._schema(found, may_note=may_note)
+        return (Check("migrations", subject, gone, said=said), schema)
+
+    def _noted(self, baseline: Baseline) -> Check:
+        """The schema against the one that was noted for these migrations."""
+        when = f"{baseline.noted_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        said = f"as noted on {when}" + (f", after {baseline.after}" if baseline.after else "")
+        return self._compared(baseline.schema_catalog, self.state.catalog, said)
 
     def _schema(self, found: SetDifference, *, may_note: bool) -> Check:
+        """The schema against the record, or against the rehearsal of the deploy, which is noted with what it lacks."""
         if found.none:
             return self._compared(self.manifest.database.schema_catalog, self.state.catalog)
-        if (rehearsed := self._rehearsed()) is not None:
-            return self._compared(rehearsed, self.state.catalog.restorable(), "as it was rehearsed")
-        baseline = self._baseline()
-        if baseline and set(baseline.applied) == set(self.applied):
-            said = f"as noted on {baseline.noted_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            return self._compared(baseline.schema_catalog, self.state.catalog, said)
-        subject, nothing = _subject(self.address, self.manifest), "there is nothing to compare with yet"
+        subject = _subject(self.address, self.manifest)
+        if found.missing:
+            return Check("schema", subject, unchecked="other migrations were recorded than are applied")
+        rehearsed = self._rehearsed()
+        known = "there is nothing to compare with yet"
+        if rehearsed is not None:
+            check, known = self._as_rehearsed(rehearsed)
+            if check.details:
+                return check
         try:
             if may_note:
                 self._note()
         except FlagsnapError as error:
-            return Check("schema", subject, unchecked=f"{nothing}, and the baseline cannot be kept: {error}")
-        return Check("schema", subject, said=f"{nothing}; " + ("noted as the baseline" if may_note else "not noted"))
+            return Check("schema", subject, unchecked=f"{known}, and the baseline cannot be kept: {error}")
+        return Check("schema", subject, said=f"{known}; " + ("noted as the baseline" if may_note else "not noted"))
+
+    def _as_rehearsed(self, rehearsal: Rehearsal) -> tuple[Check, str]:
+        """What differs from the rehearsed schema, and in words what it was compared with.
+
+        What no migration made is left out: Flagsmith's own `migrate` makes tables besides, such as those of its cache.
+        """
+        others = made_by_no_migration(self.manifest.database.schema_catalog, self.state.catalog, rehearsal.effects)
+        check = self._compared(rehearsal.migrated_catalog, self.state.catalog.without(others).restorable())
+        named = ", ".join(str(each) for each in others)
+        return check, "as it was rehearsed" + (
+            f"; besides it there is what no migration made: {named}" if named else ""
+        )
 
     def _compared(self, before: Catalog, now: Catalog, said: str = "") -> Check:
         found = tuple(str(each) for each in differences(before, now))
         return Check("schema", _subject(self.address, self.manifest), found, said="" if found else said)
 
-    def _rehearsed(self) -> Catalog | None:
-        """What the rehearsal of the deploy has led to, None if there was none, or of another deploy."""
+    def _rehearsed(self) -> Rehearsal | None:
+        """The rehearsal of the deploy, None if there was none, or of another deploy."""
         try:
             rehearsal = self.snapshots.rehearsal(self.manifest)
         except SnapshotDamaged:
             return None  # the ladder tells of it
-        if rehearsal is None or set(rehearsal.applied) != set(self.applied):
-            return None
-        return rehearsal.migrated_catalog
+        return rehearsal if rehearsal and set(rehearsal.applied) == set(self.applied) else None
 
     def _baseline(self) -> Baseline | None:
+        """What was noted of the very migrations that are applied now."""
         try:
             found = stored_baseline(self.snapshots, self.manifest.deploy_id)
         except SnapshotDamaged:
             return None  # the same; a new one takes its place
-        return found if found and found.captured_at == self.manifest.captured_at else None
+        fits = found and found.captured_at == self.manifest.captured_at and set(found.applied) == set(self.applied)
+        return found if fits else None
 
     def _note(self) -> None:
         baseline = Baseline(

@@ -89,7 +89,8 @@ class Scene:
             ]
             results = {f"{deploy_id}/{VERIFIED}"} & set(kept)
             entries = [key for key in kept if key.startswith(f".index/{deploy_id}/")]
-            assert len(entries) == 1 + len(results)
+            # A fault while results are kept may leave their entry, or one that says that nothing is known of them.
+            assert 1 <= len(entries) <= 3
             kept = sorted(set(kept) - {*files, *results, *entries})
             self.flagsnap.within("verify", deploy_id)
         assert kept == []

@@ -64,11 +64,11 @@ def test_after_a_deploy_what_the_first_look_saw_counts(captured: Flagsnap, datab
 def test_a_recorded_migration_that_is_gone(captured: Flagsnap, database: Database) -> None:
     database.execute("DELETE FROM django_migrations WHERE name = '0002_tag'")
     found = captured.within("verify", "--json", code=3).json
-    (check,) = (check for check in found["checks"] if not check["ok"])
-    assert (check["name"], check["detail"]) == (
-        "migrations",
-        "migration features.0002_tag was recorded, is not applied",
-    )
+    assert [(check["name"], check["checked"], check["detail"]) for check in found["checks"] if not check["ok"]] == [
+        ("migrations", True, "migration features.0002_tag was recorded, is not applied"),
+        ("schema", False, "other migrations were recorded than are applied"),
+    ]
+    assert f"v2/{BASELINE}" not in captured.files()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "of another"])
@@ -124,7 +124,9 @@ def test_a_lock_is_seen_without_being_taken(database: Database) -> None:
             assert not is_held(other, key)
 
 
-def test_a_rehearsed_deploy_needs_no_baseline(deploys: Deploys) -> None:
+@pytest.fixture
+def deployed(deploys: Deploys) -> Deploys:
+    """v2 is captured and rehearsed; its deploy adds a column, and its `migrate` makes a table besides."""
     deploys.project.app("flags", {"0001_initial": migration(create_model("Flag", name=TEXT))})
     deploys.capture()
     parents = [("flags", "0001_initial")]
@@ -132,7 +134,39 @@ def test_a_rehearsed_deploy_needs_no_baseline(deploys: Deploys) -> None:
     deploys.project.write()
     deploys.flagsnap.within("rehearse", "v2")
     deploys.deploy()
-    assert schema(deploys.flagsnap)["said"] == "as it was rehearsed"
-    deploys.database.execute("ALTER TABLE flags_flag ADD COLUMN by_hand text")
-    assert "by_hand" in schema(deploys.flagsnap, 3)["detail"]
-    assert f"v2/{BASELINE}" not in deploys.flagsnap.files()
+    deploys.database.execute("CREATE TABLE cache (key text)")
+    return deploys
+
+
+def test_a_rehearsed_deploy_is_compared_with_its_rehearsal_first(deployed: Deploys) -> None:
+    deployed.database.execute("ALTER TABLE flags_flag ALTER COLUMN colour TYPE varchar(7)")
+    assert schema(deployed.flagsnap, 3)["detail"].startswith("column public.flags_flag.colour: ")
+    assert f"v2/{BASELINE}" not in deployed.flagsnap.files()
+    deployed.database.execute("ALTER TABLE flags_flag ALTER COLUMN colour TYPE varchar(100)")
+    said = "as it was rehearsed; besides it there is what no migration made: table public.cache; noted as the baseline"
+    assert schema(deployed.flagsnap)["said"] == said
+    assert schema(deployed.flagsnap)["said"].startswith("as noted on ")
+    deployed.database.execute("CREATE TABLE by_hand (key text)")
+    assert schema(deployed.flagsnap, 3)["detail"] == "table public.by_hand was not recorded"
+
+
+@pytest.mark.parametrize("way", ["unapply", "restore"])
+def test_after_a_rollback_what_it_left_counts(deployed: Deploys, way: str) -> None:
+    flagsnap = deployed.flagsnap
+    flagsnap.within("capture", "--deploy-id", "nightly")
+    flagsnap.within("rollback", "--to", "v2", "--strategy", way, "--on-loss", "accept", "--yes")
+    checks = flagsnap.within("verify", "--json").json["checks"]
+    assert [check["said"] for check in checks if check["name"] == "migrations"] == ["as the rollback to v2 left them"]
+    assert schema(flagsnap)["said"].endswith(", after the rollback to v2")
+    deployed.database.execute("CREATE TABLE by_hand (key text)")
+    assert schema(flagsnap, 3)["detail"] == "table public.by_hand was not recorded"
+    deployed.database.execute("DROP TABLE by_hand; DELETE FROM django_migrations WHERE name = '0001_initial'")
+    failed = flagsnap.within("verify", "--json", code=3).json["checks"]
+    assert "migration flags.0002_colour was recorded, is not applied" in str(failed)
+
+
+def test_after_a_rollback_that_leaves_nothing_else_the_record_counts(deployed: Deploys) -> None:
+    deployed.database.execute("DROP TABLE cache")
+    deployed.flagsnap.within("rollback", "--to", "v2", "--on-loss", "accept", "--yes")
+    assert f"v2/{BASELINE}" not in deployed.flagsnap.files()
+    assert schema(deployed.flagsnap)["said"] == ""
