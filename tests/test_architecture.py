@@ -22,7 +22,8 @@ PURE = frozenset(
     {
         *("errors", "progress", "durations", "moments", "sealed"),
         *("migrations", "catalog", "loss", "target", "plan", "consent", "by_hand", "history"),
-        *("snapshot", "pins", "verification", "baseline", "retention", "rehearsal", "diagnosis", "results", "whereabouts"),
+        *("snapshot", "pins", "verification", "baseline", "retention", "rehearsal"),
+        *("diagnosis", "whereabouts", "results"),
     }
 )
 # The rooms of the use cases, and which of the others each may enter.

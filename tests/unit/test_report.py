@@ -44,14 +44,11 @@ ROLLBACK = {
 HISTORY = {
     *("deploys", "bookkeeping_only", "captures", "older", "bookkeeping_by", "gone", "set_back", "notes", "way_back"),
 }
+CAPTURE_KEYS = {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"}
 KEYS = {
     **dict.fromkeys(("prune", "pruned", "nothing to prune"), PRUNE_KEYS),
-    **dict.fromkeys(
-        ("capture and prune", "capture and no prune"),
-        {"deploy_id", "captured_at", "reused", "location", "migrations", "dump", "pruned"},
-    ),
-    "capture": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
-    "reused": {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"},
+    **dict.fromkeys(("capture", "reused"), CAPTURE_KEYS),
+    **dict.fromkeys(("capture and prune", "capture and no prune"), CAPTURE_KEYS | {"pruned"}),
     "list": {"snapshots", "damaged"},
     "empty list": {"snapshots", "damaged"},
     "list of archives": {"snapshots", "damaged"},
@@ -460,9 +457,9 @@ def test_text_of_a_failed_check_names_all_that_was_found() -> None:
 
 def test_text_of_many_snapshots_has_a_line_for_each_that_is_well() -> None:
     lines = text_of(RESULTS["verify all"], width=400).splitlines()
-    drilled = "restored and proven in 12.3 s (210.0 MB) on the live server: that is the time to recover; kept as flags_2"
+    drilled = "restored and proven in 12.3 s (210.0 MB) on the live server: that is the time to recover"
     assert lines == [
-        f"ok         manifest, files, toc, drill: 2.265.0: {drilled}",
+        f"ok         manifest, files, toc, drill: 2.265.0: {drilled}; kept as flags_2",
         "ok         manifest: 2.264.0",
         "unchecked  files: 2.264.0",
         "           could not check it: no time left",
