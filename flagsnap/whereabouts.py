@@ -10,7 +10,7 @@ from flagsnap.migrations import Migration, SetDifference
 from flagsnap.results import Listing
 from flagsnap.retention import Aside
 from flagsnap.snapshot import Summary, state_of
-from flagsnap.verification import Level
+from flagsnap.verification import LEVELS, Level
 
 STALE = timedelta(days=7)
 """After so long without a snapshot that was checked whole, one should be."""
@@ -132,7 +132,7 @@ def verified_last(listing: Listing, captures: Sequence[Summary]) -> LastCheck | 
         for level, rung in listing.standing(each.deploy_id).rungs.items()
         if rung.verified_at and level != "manifest"
     ]
-    return max(found, key=lambda each: each.at, default=None)
+    return max(found, key=lambda each: (each.at, LEVELS.index(each.level)), default=None)
 
 
 def places(captures: Sequence[Summary], applied: Sequence[Migration]) -> tuple[str | None, str | None]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from flagsnap.errors import ConnectionFailed
+from flagsnap.errors import ConnectionFailed, UsageError
 from flagsnap.postgres import databases
 from flagsnap.postgres.asides import drop_database, drop_retired_schemas, read_asides, read_retired_schemas
 from flagsnap.postgres.connection import Address, Connection, connect, translated
@@ -73,7 +73,8 @@ class Server:
 def opened(address: Address, lock_timeout: float) -> Iterator[Server]:
     """Take the locks of a rollback, so that nothing goes that a capture or a rollback uses. Locked, ConnectionFailed.
 
-    Where the role may not connect to the maintenance database, no other run can swap databases either.
+    UsageError on a hot standby, where the primary's locks are not seen (PostgreSQL, "Hot Standby"). Where the role may
+    not connect to the maintenance database, no other run can swap databases either.
     """
     database = address.database
     with ExitStack() as stack:
@@ -82,7 +83,10 @@ def opened(address: Address, lock_timeout: float) -> Iterator[Server]:
         live = stack.enter_context(connect(address, _PURPOSE))
         stack.enter_context(holding(keeper, database))
         wait_for_unapply(live, database, 0)
-        yield Server(address, read_server(live), live, keeper, maintenance, lock_timeout)
+        facts = read_server(live)
+        if facts.in_recovery:
+            raise UsageError(f"{address} is a hot standby", "give flagsnap the address of the primary")
+        yield Server(address, facts, live, keeper, maintenance, lock_timeout)
 
 
 def _maintenance(address: Address, stack: ExitStack) -> Connection | None:

@@ -71,10 +71,16 @@ def _rows(division: Division, result: Pruned) -> list[tuple[str, str, str, str, 
             _age(each, result.plan.now),
             "" if each.bytes is None else size(each.bytes),
             what,
-            each.reason if each.kind in {"capture", "damaged"} else f"{each.kind}: {each.reason}",
+            _why(each),
         )
         for each, what in verdicts
     ]
+
+
+def _why(verdict: Verdict) -> str:
+    """The reason, behind what it is if that is no capture and the reason does not begin with it."""
+    is_said = verdict.kind in {"capture", "damaged"} or verdict.reason.startswith(verdict.kind)
+    return verdict.reason if is_said else f"{verdict.kind}: {verdict.reason}"
 
 
 def _age(verdict: Verdict, now: datetime) -> str:

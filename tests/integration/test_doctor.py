@@ -129,6 +129,8 @@ def test_a_standby(flagsnap: Flagsnap, own_server: Callable[..., embedded.Server
     assert checks["primary"]["state"] == "failed"
     assert checks["primary"]["mend"] == "give flagsnap the address of the primary"
     assert [name for name in OF_THE_DATABASE if checks[name]["state"] == "unchecked"] == []
+    refused = flagsnap.within("prune", "--keep-last", "1", code=2, FLAGSNAP_DATABASE_URL=server.url("flags")).err
+    assert "is a hot standby" in refused
 
 
 @reddens("clock")

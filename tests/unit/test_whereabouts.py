@@ -149,6 +149,8 @@ def test_the_last_check_that_found_a_snapshot_whole() -> None:
     )
     assert verified_last(listing, listing.summaries) == LastCheck("v1", "files", NOW - timedelta(hours=4))
     assert verified_last(listing, ()) is None
+    at_once = Listing((V2,), (), {"v2": Standing(rungs={"files": rung(1), "toc": rung(1), "drill": rung(1)})})
+    assert verified_last(at_once, (V2,)) == LastCheck("v2", "drill", NOW - timedelta(hours=1))
 
 
 def test_the_exit_code_tells_whether_all_could_be_looked_at() -> None:
