@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from flagsnap.pins import Pin
+from flagsnap.attached.pin import Pin
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.plan import Plan
 from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.snapshot import Manifest, Summary
-from flagsnap.verification import Level, Rung, Verification
+from flagsnap.verification import Level
 
 
 def _now() -> datetime:

@@ -22,7 +22,7 @@ PURE = frozenset(
     {
         *("errors", "progress", "durations", "moments", "sealed"),
         *("migrations", "catalog", "loss", "target", "plan", "consent", "by_hand", "history"),
-        *("snapshot", "pins", "verification", "baseline", "retention", "rehearsal"),
+        *("snapshot", "attached", "verification", "retention", "rehearsal"),
         *("diagnosis", "whereabouts", "results"),
     }
 )
@@ -63,9 +63,7 @@ LAYERS: dict[str, frozenset[str]] = {
 # What each may import of other people's packages; whatever is not named may import none.
 FOREIGN: dict[str, frozenset[str]] = {
     "snapshot": frozenset({"pydantic"}),
-    "pins": frozenset({"pydantic"}),
-    "verification": frozenset({"pydantic"}),
-    "baseline": frozenset({"pydantic"}),
+    "attached": frozenset({"pydantic"}),
     "rehearsal.values": frozenset({"pydantic"}),
     "loss.words": frozenset({"sqlparse"}),
     "bridge.messages": frozenset({"pydantic"}),

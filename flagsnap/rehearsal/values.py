@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 
+from flagsnap.attached.document import Document
 from flagsnap.catalog import Catalog
 from flagsnap.loss.effects import Effect
 from flagsnap.migrations import Graph, Migration, Node
 from flagsnap.rehearsal.script import Script
-from flagsnap.sealed import damaged, seal, unseal
 
-FORMAT = 1
 REHEARSAL = "rehearsal.json"
 
 Verdict = Literal["exact", "residue", "irreversible", "fails"]
@@ -86,7 +85,7 @@ _EffectField = Annotated[
 ]
 
 
-class Rehearsal(_Value):
+class Rehearsal(Document):
     """A rehearsal of the deploy behind a snapshot.
 
     Attributes:
@@ -107,8 +106,8 @@ class Rehearsal(_Value):
         script: the reverse SQL, None if there is no way back.
     """
 
-    format: int = FORMAT
-    deploy_id: str
+    TITLE: ClassVar[str] = "rehearsal"
+
     captured_at: datetime
     rehearsed_at: datetime
     flagsnap_version: str
@@ -129,7 +128,7 @@ class Rehearsal(_Value):
     nodes: tuple[Node, ...] = ()
     replaced: tuple[tuple[Migration, tuple[Migration, ...]], ...] = ()
     effects: tuple[_EffectField, ...] = ()
-    migrated: list[Any] = []
+    migrated: list[Any] = Field(default_factory=list)
     applied: tuple[Migration, ...] = ()
     script: Script | None = None
 
@@ -160,23 +159,9 @@ class Rehearsal(_Value):
             return False
         return all(each.rows <= _limit(residue.get(each.table, 0), each.rows) for each in self.residue)
 
-    def to_json(self) -> bytes:
-        """The bytes to store."""
-        return seal(self.model_dump(mode="json"))
-
-
-def read_rehearsal(raw: bytes, deploy_id: str) -> Rehearsal:
-    """Read the rehearsal of `deploy_id`; SnapshotDamaged if it is not whole, or of a format that is not known here."""
-    what = f"the rehearsal of {deploy_id}"
-    content = unseal(raw, what, FORMAT)
-    try:
-        rehearsal = Rehearsal.model_validate(content)
-        _ = rehearsal.migrated_catalog
-    except (ValidationError, ValueError) as error:
-        raise damaged(what, str(error).splitlines()[0]) from error
-    if rehearsal.deploy_id != deploy_id:
-        raise damaged(what, f"it is the rehearsal of {rehearsal.deploy_id}")
-    return rehearsal
+    def require_whole(self) -> None:
+        """The catalog can be read."""
+        _ = self.migrated_catalog
 
 
 def _limit(allowed: int | bool, rows: int) -> int:

@@ -7,14 +7,15 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from flagsnap.attached.pin import Pin
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.durations import in_words
 from flagsnap.migrations import Migration
-from flagsnap.pins import Pin
 from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.report.pieces import SHOWN, moment, number, size, some, table
 from flagsnap.results import Listing, PinChanged, SnapshotShown, Standing
 from flagsnap.snapshot import Archive, Manifest, Summary
-from flagsnap.verification import LEVELS, Level, Rung, Verification
+from flagsnap.verification import LEVELS, Level
 
 _MANIFEST: Level = "manifest"
 _HEADERS = ("deploy id", "captured (UTC)", "size", "migrations", "verified")

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from flagsnap.attached.verification import Rung
 from flagsnap.results import Listing
 from flagsnap.snapshot import Summary
-from flagsnap.verification import LEVELS, Level, Rung
+from flagsnap.verification import LEVELS, Level
 
 Sample = tuple[Mapping[str, str], float]
 

@@ -6,7 +6,7 @@ that leaves what no migration made, would look to it like a change that nobody h
 
 from datetime import UTC, datetime
 
-from flagsnap.baseline import BASELINE, Baseline
+from flagsnap.attached.baseline import BASELINE, Baseline
 from flagsnap.errors import FlagsnapError, SnapshotMissing
 from flagsnap.plan import Plan
 from flagsnap.postgres.connection import connect

@@ -5,10 +5,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from flagsnap.attached.pin import PIN, Pin
+from flagsnap.attached.verification import VERIFIED, Rung, Verification, read_brief
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
-from flagsnap.pins import PIN, Pin, read_pin
 from flagsnap.progress import Progress
-from flagsnap.rehearsal.values import REHEARSAL, Rehearsal, read_rehearsal
+from flagsnap.rehearsal.values import REHEARSAL, Rehearsal
 from flagsnap.results import Listing, Standing
 from flagsnap.snapshot import (
     LATEST,
@@ -23,7 +24,7 @@ from flagsnap.snapshot import (
 )
 from flagsnap.stores.base import Listed, Store
 from flagsnap.stores.content import Content
-from flagsnap.verification import VERIFIED, Level, Rung, Verification, read_brief, read_verification
+from flagsnap.verification import Level
 
 T = TypeVar("T")
 _CAPTURED = "captured_at"
@@ -98,14 +99,14 @@ class Snapshots:
 
     def stored_rehearsal(self, deploy_id: str) -> Rehearsal | None:
         """What lies beside a snapshot as its rehearsal, None if nothing does; SnapshotDamaged."""
-        return self._attached(deploy_id, REHEARSAL, read_rehearsal)
+        return self._attached(deploy_id, REHEARSAL, Rehearsal.read)
 
     def verification(self, manifest: Manifest) -> Verification | None:
         """The kept results of a snapshot's checks, None if there are none; SnapshotDamaged if they cannot be read.
 
         Those of an earlier snapshot of that deploy id are none.
         """
-        found = self._attached(manifest.deploy_id, VERIFIED, read_verification)
+        found = self._attached(manifest.deploy_id, VERIFIED, Verification.read)
         return found if found and found.captured_at == manifest.captured_at else None
 
     def keep_verification(self, verification: Verification) -> None:
@@ -128,7 +129,7 @@ class Snapshots:
 
         SnapshotDamaged if it cannot be read; it holds all the same.
         """
-        return self._attached(deploy_id, PIN, read_pin)
+        return self._attached(deploy_id, PIN, Pin.read)
 
     def _summaries(self, listed: Mapping[str, Listed]) -> tuple[Sequence[Summary], tuple[tuple[str, str], ...]]:
         """The summaries, and the deploy ids of which there is none to be had, each with the reason."""
@@ -158,7 +159,7 @@ class Snapshots:
     def _rungs(self, summary: Summary) -> Mapping[Level, Rung]:
         """What has been verified, as far as it can be read."""
         with suppress(FlagsnapError):
-            found = self._attached(summary.deploy_id, VERIFIED, read_verification)
+            found = self._attached(summary.deploy_id, VERIFIED, Verification.read)
             if found and found.captured_at == summary.captured_at:
                 return found.rungs
         return {}

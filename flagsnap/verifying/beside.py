@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from flagsnap.baseline import BASELINE, Baseline, read_baseline
+from flagsnap.attached.baseline import BASELINE, Baseline
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED
 from flagsnap.errors import SnapshotDamaged, SnapshotMissing
-from flagsnap.pins import PIN
 from flagsnap.rehearsal.values import REHEARSAL
 from flagsnap.snapshot import MANIFEST, Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import VERIFIED, Check
+from flagsnap.verification import Check
 
 _BESIDE = {MANIFEST, REHEARSAL, VERIFIED, PIN, BASELINE}
 _DUMPS = "dumps/"
@@ -42,7 +43,7 @@ def stored_baseline(snapshots: Snapshots, deploy_id: str) -> Baseline | None:
         raw = b"".join(snapshots.store.read(deploy_id, BASELINE))
     except SnapshotMissing:
         return None
-    return read_baseline(raw, deploy_id)
+    return Baseline.read(raw, deploy_id)
 
 
 def _problems(manifest: Manifest) -> tuple[str, ...]:

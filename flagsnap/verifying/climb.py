@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from flagsnap.verification import Check, Drilled, Level, Rung
+from flagsnap.attached.verification import Rung
+from flagsnap.verification import Check, Drilled, Level
 from flagsnap.verifying.rungs import Result
 from flagsnap.verifying.sampling import Rotation
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flagsnap.attached.verification import Verification
 from flagsnap.errors import ChildFailed, FlagsnapError, RestoreFailed, SnapshotDamaged
 from flagsnap.postgres.clients import find_clients
 from flagsnap.postgres.dump import toc_entries
@@ -14,7 +15,7 @@ from flagsnap.restoring.failures import restore_failed
 from flagsnap.restoring.restore import Source
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import Check, Drilled, Verification
+from flagsnap.verification import Check, Drilled
 from flagsnap.verifying.climb import Climb
 from flagsnap.verifying.request import Ladder, why
 from flagsnap.verifying.rungs import NO_TIME, Result, tried, unchecked

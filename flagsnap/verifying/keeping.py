@@ -1,10 +1,11 @@
 """The results of a snapshot's checks, kept beside it."""
 
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
 from flagsnap.progress import Progress
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import Level, Rung, Verification
+from flagsnap.verification import Level
 from flagsnap.verifying.climb import Climb
 
 

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
+from flagsnap.attached.verification import Rung
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing
 from flagsnap.postgres.dump import TOC
 from flagsnap.progress import Progress
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import Check, Rung
+from flagsnap.verification import Check
 from flagsnap.verifying.beside import checks_beside
 from flagsnap.verifying.climb import Climb
 from flagsnap.verifying.drilling import Drilling, check_toc, not_held, reads_toc_only

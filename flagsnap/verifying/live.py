@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flagsnap.baseline import BASELINE, Baseline
+from flagsnap.attached.baseline import BASELINE, Baseline
 from flagsnap.catalog import Catalog, differences
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, UsageError
 from flagsnap.loss.attribution import made_by_no_migration

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.progress import Progress
 from flagsnap.snapshot import DumpFile, Manifest
 from flagsnap.stores.content import Content
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import WHOLE, Check, Level, Rung, Verification
+from flagsnap.verification import WHOLE, Check, Level
 from flagsnap.verifying.request import Ladder
 from flagsnap.verifying.rungs import NO_TIME, Result, tried, unchecked
 from flagsnap.verifying.sampling import Rotation, batches, in_rotation, sample, turned

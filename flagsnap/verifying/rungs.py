@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flagsnap.attached.verification import Rung
 from flagsnap.errors import DifferencesFound, FlagsnapError, RestoreFailed, SnapshotDamaged, SnapshotMissing
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import Check, Level, Rung
+from flagsnap.verification import Check, Level
 from flagsnap.verifying.request import why
 
 NO_TIME = "no time left"

@@ -7,13 +7,13 @@ from contextlib import suppress
 
 import pytest
 
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED
 from flagsnap.errors import SnapshotMissing, StoreFailed
-from flagsnap.pins import PIN
 from flagsnap.rehearsal.values import REHEARSAL
 from flagsnap.stores.base import Listed, Store
 from flagsnap.stores.local import LocalStore
 from flagsnap.stores.s3 import S3Store
-from flagsnap.verification import VERIFIED
 from tests.contract.fix_stores import Opener
 from tests.contract.test_store import FILES, OWNER, QUIET, content, contents, fill, publish, summary, swept
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED
 from flagsnap.errors import FlagsnapError, StoreFailed
-from flagsnap.pins import PIN
 from flagsnap.snapshot import MANIFEST
 from flagsnap.stores.base import Listed
 from flagsnap.stores.index import summary_entry
 from flagsnap.stores.local import LocalStore
 from flagsnap.stores.local_index import stamp
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import VERIFIED
 from tests.contract.test_attached import BRIEF, LATER, briefs, names
 from tests.contract.test_snapshots import capture
 from tests.contract.test_store import OWNER, Notes, fill, publish, summary

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED, Rung, Verification
 from flagsnap.errors import SnapshotDamaged, SnapshotMissing, UsageError
-from flagsnap.pins import PIN
 from flagsnap.results import Standing
 from flagsnap.snapshot import ARCHIVE_FORMAT, AppliedRow, Archive, Manifest
 from flagsnap.stores.base import Listed, Store
 from flagsnap.stores.local import LocalStore
 from flagsnap.stores.s3 import S3Store
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import VERIFIED, Level, Rung, Verification
+from flagsnap.verification import Level
 from tests.contract.fix_stores import Opener
 from tests.contract.test_attached import take_away
 from tests.contract.test_store import OWNER, QUIET, fill

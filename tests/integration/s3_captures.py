@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from flagsnap.attached.verification import VERIFIED
 from flagsnap.snapshot import MANIFEST, Manifest, read_manifest
-from flagsnap.verification import VERIFIED
 from tests.faults import FaultyProxy
 from tests.faults.exchange import Exchange
 from tests.fix_cli import Ended, Flagsnap

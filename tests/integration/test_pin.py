@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flagsnap.pins import PIN
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED, Rung, Verification
 from flagsnap.rehearsal.values import REHEARSAL
-from flagsnap.verification import VERIFIED, Rung, Verification
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.integration.captures import SCHEMA

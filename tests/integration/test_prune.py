@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.loss.values import RefillItem
-from flagsnap.pins import PIN
 from flagsnap.postgres.connection import Address
 from flagsnap.postgres.owed import remember
 from flagsnap.progress import Silent
@@ -19,7 +20,6 @@ from flagsnap.pruning.prune import PruneRequest, plan_prune
 from flagsnap.pruning.server import opened
 from flagsnap.retention import Policy
 from flagsnap.snapshot import MANIFEST
-from flagsnap.verification import Rung, Verification
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.integration.captures import ended_afterwards, held_up, outcome, wait_for

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flagsnap.pins import PIN
+from flagsnap.attached.pin import PIN
 from tests.fix_databases import Database
 from tests.fix_s3 import place
 from tests.integration.captures import ended_afterwards, wait_for

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flagsnap.pins import PIN
+from flagsnap.attached.pin import PIN
+from flagsnap.attached.verification import VERIFIED, Rung, Verification
 from flagsnap.progress import Silent
 from flagsnap.restoring.drill import Ground
 from flagsnap.results import Listing, Standing
 from flagsnap.stores.snapshots import Snapshots
-from flagsnap.verification import VERIFIED, Check, Rung, Verification
+from flagsnap.verification import Check
 from flagsnap.verifying.climb import Climb
 from flagsnap.verifying.ladder import climb_ladder
 from flagsnap.verifying.request import Budget, Ladder

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flagsnap.baseline import BASELINE
+from flagsnap.attached.baseline import BASELINE
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.locks import RUN_KEY, holding, is_held
 from tests.fix_cli import Flagsnap

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from flagsnap.attached.pin import Pin
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.by_hand import ByHand, Line, Way
 from flagsnap.catalog import Identity
 from flagsnap.diagnosis.values import Diagnosis, Finding
@@ -10,7 +12,6 @@ from flagsnap.errors import SnapshotDamaged
 from flagsnap.history import Batch, Gone, History
 from flagsnap.loss.values import Loss, RefillItem
 from flagsnap.migrations import AppliedMigration, Migration, Segment, SetDifference
-from flagsnap.pins import Pin
 from flagsnap.plan import ClosedRoute, Plan
 from flagsnap.rehearsal.values import ForwardMigration, Residue, TableLock
 from flagsnap.results import (
@@ -32,7 +33,7 @@ from flagsnap.results import (
 from flagsnap.retention import Aside, CapturedAndPruned, Division, Pruned, PrunePlan, Verdict
 from flagsnap.snapshot import Archive
 from flagsnap.target import AppliedBefore, OtherSnapshot, WithinDeploy
-from flagsnap.verification import LEVELS, Check, Drilled, Rung, Verification, Verified
+from flagsnap.verification import LEVELS, Check, Drilled, Verified
 from flagsnap.whereabouts import Distance, Holder, LastCheck, Live, Stored, Whereabouts
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
 from tests.unit.sample_rehearsals import sample_rehearsal

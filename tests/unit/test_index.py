@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagsnap.attached.verification import VERIFIED, Rung, Verification
 from flagsnap.snapshot import MANIFEST, Summary
 from flagsnap.stores import index
 from flagsnap.stores.base import Listed
 from flagsnap.stores.index import Entry, brief_entry, doubt_entry, read_entry, summary_entry
-from flagsnap.verification import LEVELS, VERIFIED, Rung, Verification
+from flagsnap.verification import LEVELS
 
 ID = "2.265.0"
 MOMENT = datetime(2026, 11, 22, 14, 2, 0, 123456, UTC)

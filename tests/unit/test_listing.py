@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flagsnap.pins import Pin
+from flagsnap.attached.pin import Pin
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.report.listing import listing_content, shown_content, verified_in_short
 from flagsnap.report.text import print_result
 from flagsnap.results import Listing, SnapshotShown, Standing
 from flagsnap.snapshot import Summary
-from flagsnap.verification import Level, Rung, Verification
+from flagsnap.verification import Level
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
 
 ID = "2.265.0"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flagsnap.attached.verification import Rung
 from flagsnap.errors import UsageError
 from flagsnap.monitoring.files import check_replaceable, replace_file
 from flagsnap.report.metrics import RunEnded, metrics_text
 from flagsnap.results import Listing, Standing
 from flagsnap.snapshot import Summary
-from flagsnap.verification import Rung
 
 ENDED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 RUN = RunEnded("verify", "s3://bucket/prod", 0, 12.3456, ENDED)

@@ -13,7 +13,7 @@ from flagsnap.migrations import Migration, Node, Operation
 from flagsnap.rehearsal.advice import advice_on, advice_on_irreversible, authors
 from flagsnap.rehearsal.recording import Session
 from flagsnap.rehearsal.script import Part, Script, ScriptSegment
-from flagsnap.rehearsal.values import ForwardMigration, Rehearsal, Residue, TableLock, read_rehearsal
+from flagsnap.rehearsal.values import ForwardMigration, Rehearsal, Residue, TableLock
 
 MIGRATION = Migration("features", "0079")
 CATALOG = Catalog((CatalogObject(Identity("table", "public", "", "flag"), {"kind": "ordinary"}),))
@@ -63,7 +63,7 @@ def test_all_of_it_comes_back() -> None:
         applied=(MIGRATION,),
         script=SCRIPT,
     )
-    read = read_rehearsal(written.to_json(), "v2")
+    read = Rehearsal.read(written.to_json(), "v2")
     assert read == written
     assert read.effects == written.effects
     assert (read.script, read.migrated_catalog, read.graph) == (SCRIPT, CATALOG, written.graph)
@@ -80,12 +80,12 @@ def test_all_of_it_comes_back() -> None:
 )
 def test_what_is_not_whole_is_refused(change: Any, why: str) -> None:
     with pytest.raises(SnapshotDamaged, match=why):
-        read_rehearsal(change(rehearsal().to_json()), "v2")
+        Rehearsal.read(change(rehearsal().to_json()), "v2")
 
 
 def test_another_deploys_rehearsal_is_refused() -> None:
     with pytest.raises(SnapshotDamaged, match="of v2"):
-        read_rehearsal(rehearsal().to_json(), "v3")
+        Rehearsal.read(rehearsal().to_json(), "v3")
 
 
 def test_unknown_keys_are_left_out() -> None:

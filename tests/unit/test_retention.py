@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagsnap.attached.verification import Rung
 from flagsnap.errors import UsageError
 from flagsnap.results import Standing
 from flagsnap.retention import (
@@ -26,7 +27,6 @@ from flagsnap.retention import (
     require_policy,
 )
 from flagsnap.snapshot import Summary
-from flagsnap.verification import Rung
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flagsnap.attached.pin import Pin
+from flagsnap.attached.verification import Rung, Verification
 from flagsnap.errors import SnapshotDamaged
-from flagsnap.pins import Pin, read_pin
-from flagsnap.rehearsal.values import read_rehearsal
+from flagsnap.rehearsal.values import Rehearsal
 from flagsnap.sealed import seal, unseal
 from flagsnap.snapshot import read_manifest
-from flagsnap.verification import Rung, Verification, read_verification
 from tests.unit.sample_manifests import CAPTURED, sample_manifest
 from tests.unit.sample_rehearsals import sample_rehearsal
 
@@ -24,12 +24,12 @@ MANIFEST = sample_manifest(note=ODD)
 RUNG = Rung(checked_at=CAPTURED, ok=False, seconds=1e-7, share=1 / 3, details=(ODD,))
 DOCUMENTS: dict[str, tuple[bytes, Callable[[bytes, str], object]]] = {
     "manifest": (MANIFEST.to_json(), read_manifest),
-    "rehearsal": (sample_rehearsal(MANIFEST, reason=ODD).to_json(), read_rehearsal),
+    "rehearsal": (sample_rehearsal(MANIFEST, reason=ODD).to_json(), Rehearsal.read),
     "verification": (
         Verification(deploy_id=ID, captured_at=CAPTURED, rungs={"files": RUNG}).to_json(),
-        read_verification,
+        Verification.read,
     ),
-    "pin": (Pin(deploy_id=ID, pinned_at=CAPTURED, reason=ODD).to_json(), read_pin),
+    "pin": (Pin(deploy_id=ID, pinned_at=CAPTURED, reason=ODD).to_json(), Pin.read),
 }
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

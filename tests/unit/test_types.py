@@ -11,7 +11,8 @@ NUMBERS = [*INTEGERS, "numeric", "numeric(9,2)", "numeric(12,4)", "numeric(3,0)"
 TEXTS = ["character varying(5)", "character varying(9)", "character varying", "text"]
 
 
-@given(*3 * [st.sampled_from([*NUMBERS, *TEXTS, "uuid", "boolean", "jsonb", "json"])])
+# Without boolean: PostgreSQL casts it to integer, and to no other number.
+@given(*3 * [st.sampled_from([*NUMBERS, *TEXTS, "uuid", "jsonb", "json"])])
 def test_carrying_is_an_order(one: str, two: str, three: str) -> None:
     assert carries(one, one)
     assert carries(one, three) or not (carries(one, two) and carries(two, three))

@@ -6,19 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagsnap.attached.verification import Rung, Verification, read_brief
 from flagsnap.errors import SnapshotDamaged
 from flagsnap.sealed import seal
-from flagsnap.verification import (
-    FORMAT,
-    LEVELS,
-    Check,
-    Level,
-    Rung,
-    Verification,
-    Verified,
-    read_brief,
-    read_verification,
-)
+from flagsnap.verification import LEVELS, Check, Level, Verified
 from tests.unit.sample_manifests import CAPTURED
 
 ID = "2.265.0"
@@ -70,8 +61,8 @@ def test_the_exit_code_is_that_of_the_worst(details: tuple[str, ...], code: int)
 
 
 def test_what_is_written_is_read_back() -> None:
-    assert read_verification(VERIFICATION.to_json(), ID) == VERIFICATION
-    assert list(read_verification(VERIFICATION.to_json(), ID).rungs) == ["manifest", "files"]
+    assert Verification.read(VERIFICATION.to_json(), ID) == VERIFICATION
+    assert list(Verification.read(VERIFICATION.to_json(), ID).rungs) == ["manifest", "files"]
 
 
 def test_a_sample_is_not_whole_and_a_round_of_them_is() -> None:
@@ -128,10 +119,10 @@ def test_what_is_no_brief_is_left_out(text: str) -> None:
         (VERIFICATION.to_json()[:-1], "it is not whole JSON"),
         (VERIFICATION.to_json().replace(b"0.25", b"0.26"), "it was altered"),
         (seal({"format": 1, "deploy_id": ID}), "1 validation error for Verification"),
-        (seal({**VERIFICATION.model_dump(mode="json"), "format": FORMAT + 1}), "reads formats up to 1"),
+        (seal({**VERIFICATION.model_dump(mode="json"), "format": Verification.FORMAT + 1}), "reads formats up to 1"),
         (seal({**VERIFICATION.model_dump(mode="json"), "deploy_id": "x"}), "it is the verification of x"),
     ],
 )
 def test_what_is_no_verification_of_it_is_refused(raw: bytes, message: str) -> None:
     with pytest.raises(SnapshotDamaged, match=rf"the verification of {ID} .*{message}"):
-        read_verification(raw, ID)
+        Verification.read(raw, ID)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from flagsnap.attached.verification import Rung
 from flagsnap.migrations import Migration, SetDifference
 from flagsnap.results import Listing, Standing
 from flagsnap.retention import Aside
 from flagsnap.snapshot import Summary, state_of
-from flagsnap.verification import Rung
 from flagsnap.whereabouts import (
     DEPLOY,
     STALE,

@@ -6,29 +6,24 @@ on, for as long as the same migrations are applied, so that a change of the sche
 
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from flagsnap.attached.document import Document
 from flagsnap.catalog import Catalog
 from flagsnap.migrations import Migration
-from flagsnap.sealed import damaged, seal, unseal
 
-FORMAT = 1
 BASELINE = "live.json"
 
 
-class Baseline(BaseModel):
+class Baseline(Document):
     """A live state: the applied migrations and the catalog, as `Catalog.to_json`.
 
     `captured_at` is of the snapshot beside which it lies, so that one of the same deploy id cannot be taken for it;
     `after` tells of the rollback that noted it, and is empty for one that `verify` has noted.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    TITLE: ClassVar[str] = "baseline"
 
-    format: int = FORMAT
-    deploy_id: str
     captured_at: datetime
     noted_at: datetime
     applied: tuple[Migration, ...]
@@ -40,19 +35,6 @@ class Baseline(BaseModel):
         """The catalog."""
         return Catalog.from_json(self.catalog)
 
-    def to_json(self) -> bytes:
-        """The bytes to store."""
-        return seal(self.model_dump(mode="json"))
-
-
-def read_baseline(raw: bytes, deploy_id: str) -> Baseline:
-    """Read the baseline of `deploy_id`; SnapshotDamaged if it is not whole, or of a format that is not known here."""
-    what = f"the baseline of {deploy_id}"
-    try:
-        baseline = Baseline.model_validate(unseal(raw, what, FORMAT))
-        _ = baseline.schema_catalog
-    except (ValidationError, ValueError) as error:
-        raise damaged(what, str(error).splitlines()[0]) from error
-    if baseline.deploy_id != deploy_id:
-        raise damaged(what, f"it is the baseline of {baseline.deploy_id}")
-    return baseline
+    def require_whole(self) -> None:
+        """The catalog can be read."""
+        _ = self.schema_catalog

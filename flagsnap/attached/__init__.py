@@ -1,0 +1,1 @@
+"""What lies beside a snapshot's manifest: small sealed documents, put there after it was published."""
