@@ -124,6 +124,16 @@ STORY: Mapping[str, Sequence[Step]] = {
         Release("v3"),
         Run("python manage.py summary"),
     ),
+    "And every night, by cron": (
+        Text(
+            "A snapshot that was never restored is a hope: the newest is restored into a scratch database and compared."
+        ),
+        Run("flagsnap verify --level drill"),
+        Text("Which deploys there were, and the way back to before the newest:"),
+        Run("flagsnap history"),
+        Text("And what a policy would no longer keep:"),
+        Run("flagsnap prune --keep-last 1"),
+    ),
 }
 
 
