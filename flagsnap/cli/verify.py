@@ -27,7 +27,7 @@ LevelOption = Annotated[
     Level | None,
     typer.Option(
         help="manifest: it can be read; files: and every byte has its hash; toc: and pg_restore reads the table of"
-        " contents; drill: and it was restored and compared. [files]"
+        " contents; drill: and it was restored and compared. Without it: files."
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All snapshots, archives too.")]
@@ -44,7 +44,7 @@ Live = Annotated[
     bool | None,
     typer.Option(
         "--live/--no-live",
-        help="Look for changes of the live database outside a deploy. [if there is a database URL, and no ID is named]",
+        help="Look for changes of the live database outside a deploy. Without it: if no ID is named.",
         show_default=False,
     ),
 ]

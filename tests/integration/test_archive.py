@@ -183,11 +183,11 @@ def test_an_archive_is_never_chosen_by_the_order(flagsnap: Flagsnap, take: Take,
 def test_an_archive_is_verified_like_any_snapshot(flagsnap: Flagsnap, database: Database, take: Take) -> None:
     archive = take(("public", "state")).deploy_id
     assert flagsnap.within("verify", "--json").json["checks"][0]["subject"] == "v2"
-    assert "ok      files" in flagsnap.within("verify", archive).out
+    assert "ok         files" in flagsnap.within("verify", archive).out
     flagsnap.within("verify", "--level", "manifest", "--expect", archive)
     damaged = next(key for key in flagsnap.files(f"{archive}/dumps/") if ".dat" in key)
     flagsnap.place.put(damaged, b"other bytes")
-    assert "failed  files" in flagsnap.within("verify", archive, code=3).out
+    assert "failed     files" in flagsnap.within("verify", archive, code=3).out
 
 
 def test_a_table_that_is_not_there(flagsnap: Flagsnap, database: Database, take: Take) -> None:

@@ -45,7 +45,7 @@ def test_shown_first_and_done_when_confirmed(shelf: Shelf) -> None:
     assert done["confirmed"] is True
     assert {**done, "confirmed": False} == shown
     assert shelf.names() == ["d1", "new"]
-    assert not [key for key in shelf.flagsnap.files() if "d2" in key]
+    assert not [key for key in shelf.flagsnap.files() if "d2/" in key]
     again = shelf.prune("--keep-last", "2", "--confirm")
     assert (again["remove"], again["freed"]) == ([], 0)
     shelf.flagsnap.within("verify", "new")
