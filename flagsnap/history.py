@@ -111,7 +111,8 @@ class History:
     def way_back(self) -> str | None:
         """The option of `rollback` that leads to before the newest deploy; None if there is nothing before it.
 
-        To go by time is right for the newest deploy only if no capture before it knows better.
+        Without a capture right before it, it goes by time, which may part what was one deploy: a row is written when
+        its migration ends, and that may take longer than any gap.
         """
         if not self.deploys:
             return None
@@ -121,6 +122,18 @@ class History:
         if newest is self.batches[-1]:
             return None
         return f'--applied-before "{exact(newest.first)}"'
+
+    @property
+    def further(self) -> tuple[str, int] | None:
+        """The newest capture that is known to lie right before a deploy, and how many deploys it goes back.
+
+        None where that is the newest deploy's.
+        """
+        found = (
+            (batch.deploy_id, count) for count, batch in enumerate(self.deploys, 1) if batch.deploy_id and batch.exact
+        )
+        newest = next(found, None)
+        return newest if newest and newest[1] > 1 else None
 
 
 def _time_of(entry: Batch | Summary) -> datetime:

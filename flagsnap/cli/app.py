@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # An error may come before the options are read.
     run.options["json"] = "--json" in words or None
     try:
+        _refuse_other_bytes(words)
         code = app(words, prog_name="flagsnap", standalone_mode=False, obj=run)
         if code == Interrupted.exit_code:  # all that typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt
@@ -118,6 +119,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_other_bytes(words: Sequence[str]) -> None:
+    """UsageError for what is no UTF-8: it could be neither stored nor shown later (PEP 383 lets it through)."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"the argument {word!a} is not UTF-8", "check the terminal's or the script's encoding"
+            ) from None
 
 
 def _interrupt(*_: Any) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from flagsnap.diagnosis.room import Disk
 
 
-def disk_of(folder: Path) -> Disk | None:
-    """The room in a folder, or in the nearest one above it that is there; None if it cannot be seen."""
-    for place in (folder, *folder.parents):
+def disk_of(folder: Path, *, will_be_made: bool = True) -> Disk | None:
+    """The room in a folder, or in the nearest one above it if that `will_be_made`; None if it cannot be seen."""
+    for place in (folder, *folder.parents) if will_be_made else (folder,):
         try:
             return Disk(str(folder), shutil.disk_usage(place).free)
         except FileNotFoundError:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from flagsnap.durations import in_words
 from flagsnap.errors import SnapshotExists
 from flagsnap.postgres.connection import Address, Connection, connect
 from flagsnap.postgres.facts import read_current_state
@@ -15,6 +16,8 @@ from flagsnap.recording.record import RecordRequest, record
 from flagsnap.results import CaptureResult
 from flagsnap.snapshot import Manifest, check_deploy_id, deploy_id_from
 from flagsnap.stores.snapshots import Snapshots
+
+_RETRIED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def capture(request: CaptureRequest, snapshots: Snapshots, progress: Progress) -
     existing = snapshots.find(deploy_id)
     with connect(request.address, "capture") as connection:
         if existing:
-            return _reuse(request, existing, connection, snapshots)
+            return _reuse(request, existing, connection, snapshots, progress)
         with connect(request.address, "capture lock") as keeper, holding(keeper, connection.info.dbname):
             manifest = record(_recording(request, deploy_id, now), snapshots.store, connection, keeper, progress)
     return CaptureResult(manifest, f"{snapshots.store.url}/{deploy_id}", reused=False)
@@ -54,8 +57,13 @@ def _recording(request: CaptureRequest, deploy_id: str, now: datetime) -> Record
     )
 
 
-def _reuse(request: CaptureRequest, existing: Manifest, connection: Connection, snapshots: Snapshots) -> CaptureResult:
-    """The retry of a hook: the snapshot that is there, if it still describes the database."""
+def _reuse(
+    request: CaptureRequest, existing: Manifest, connection: Connection, snapshots: Snapshots, progress: Progress
+) -> CaptureResult:
+    """The retry of a hook: the snapshot that is there, if it still describes the database.
+
+    A second try of a deploy days later looks the same, and is warned that the rows are those of then.
+    """
     deploy_id = existing.deploy_id
     if request.if_exists == "fail":
         raise SnapshotExists(
@@ -74,6 +82,11 @@ def _reuse(request: CaptureRequest, existing: Manifest, connection: Connection, 
     elif recorded.fingerprint != live.catalog.fingerprint:
         what = "the schema has changed"
     else:
+        if (age := datetime.now(UTC) - existing.captured_at) > _RETRIED_WITHIN:
+            progress.warn(
+                f"snapshot {deploy_id} was captured {in_words(age)} ago, and what was written since is not in it;"
+                " another --deploy-id captures it"
+            )
         return CaptureResult(existing, f"{snapshots.store.url}/{deploy_id}", reused=True)
     raise SnapshotExists(
         f"snapshot {deploy_id} exists and {what} since; it was left as it is",

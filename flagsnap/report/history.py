@@ -35,7 +35,7 @@ def history_text(history: History) -> Iterator[RenderableType]:
     if history.source == "names" and history.batches:
         yield Text("rows of squashed migrations were told by their names; with --manage, by what they replace", "dim")
     if history.deploys:
-        yield Text(_way_back(history), style="bold")
+        yield from (Text(line, style="bold") for line in _ways_back(history))
 
 
 def history_content(history: History) -> dict[str, Any]:
@@ -62,6 +62,7 @@ def history_content(history: History) -> dict[str, Any]:
         "set_back": history.set_back,
         "notes": list(history.notes),
         "way_back": history.way_back,
+        "further": history.further[0] if history.further else None,
     }
 
 
@@ -109,10 +110,17 @@ def _doubts(history: History) -> Iterator[str]:
     yield from history.notes
 
 
-def _way_back(history: History) -> str:
+def _ways_back(history: History) -> Iterator[str]:
+    """By time only the plan: what a time parts, and what it takes back, is better looked at first."""
     if history.way_back is None:
-        return "there is nothing before the newest deploy to go back to"
-    return f"back to before the newest deploy: flagsnap rollback {history.way_back}"
+        yield "there is nothing before the newest deploy to go back to"
+    elif history.further is None and history.way_back.startswith("--to "):
+        yield f"back to before the newest deploy: flagsnap rollback {history.way_back}"
+    else:
+        yield f"no capture lies right before the newest deploy; by its time: flagsnap plan {history.way_back}"
+    if history.further:
+        deploy_id, deploys = history.further
+        yield f"the newest capture before a deploy goes back {deploys} of them: flagsnap rollback --to {deploy_id}"
 
 
 def _content(batch: Batch) -> dict[str, Any]:

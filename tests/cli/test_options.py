@@ -146,3 +146,9 @@ def test_verbose_shows_what_a_child_said(flagsnap: Flagsnap, tmp_path: Path) -> 
 
 def test_the_environment_of_the_test_run_is_kept_away() -> None:
     assert not [name for name in os.environ if name.startswith(("PG", "FLAGSNAP_")) and "TEST" not in name]
+
+
+def test_an_argument_that_is_no_text_is_refused_before_anything_is_done(flagsnap: Flagsnap) -> None:
+    refused = flagsnap("capture", "--label", "k=caf\udce9", code=2)
+    assert refused.err.startswith("error: the argument 'k=caf\\udce9' is not UTF-8\nhint: ")
+    assert flagsnap.files() == []

@@ -6,7 +6,7 @@ import random
 import re
 import stat
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -143,10 +143,22 @@ def test_the_same_id_again_is_kept_while_nothing_has_changed(flagsnap: Flagsnap,
     again = flagsnap.within("capture", "--deploy-id", "v2", "--json")
     assert again.json["reused"] is True
     assert again.json["location"] == f"{flagsnap.place.url}/v2"
-    assert "reused" not in flagsnap.within("capture", "--deploy-id", "v2").out
+    retried = flagsnap.within("capture", "--deploy-id", "v2")
+    assert "reused" not in retried.out
+    assert "warning" not in retried.err
     refused = flagsnap.within("capture", "--deploy-id", "v2", "--if-exists", "fail", code=2)
     assert "error: snapshot v2 exists" in refused.err
     assert _contents(flagsnap) == first
+
+
+def test_a_snapshot_that_is_kept_much_later_is_not_taken_for_a_new_one(flagsnap: Flagsnap, database: Database) -> None:
+    database.execute(SCHEMA)
+    flagsnap.within("capture", "--deploy-id", "v2")
+    manifest = manifest_of(flagsnap, "v2")
+    earlier = manifest.model_copy(update={"captured_at": manifest.captured_at - timedelta(days=3)})
+    flagsnap.place.put("v2/manifest.json", earlier.to_json())
+    kept = flagsnap.within("capture", "--deploy-id", "v2")
+    assert "warning: snapshot v2 was captured 3 d ago, and what was written since is not in it" in kept.err
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_without_a_capture_the_way_back_goes_by_time(flagsnap: Flagsnap, small: 
     assert len(wider["deploys"]) == 3
     last = flagsnap.within("history", "--gap", "11m").out.splitlines()[-1]
     *_, command = last.partition("flagsnap ")
-    assert shlex.split(command) == ["rollback", "--applied-before", "2026-01-05 08:00:00.000007 UTC"]
+    assert shlex.split(command) == ["plan", "--applied-before", "2026-01-05 08:00:00.000007 UTC"]
     assert len(flagsnap.within("history", "--gap", "2d", "--json").json["deploys"]) == 2
     assert "nothing before" in flagsnap.within("history", "--gap", "400d").out
 

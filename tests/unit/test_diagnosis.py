@@ -1,9 +1,11 @@
 """The doctor's rules that are about numbers, and what they amount to."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from flagsnap.diagnosing.disks import disk_of
 from flagsnap.diagnosis import room, server, swap
 from flagsnap.diagnosis.rights import quoted, restore_points
 from flagsnap.diagnosis.server import Connections, Programs, Way
@@ -88,3 +90,12 @@ def test_names_in_remedies_can_be_pasted() -> None:
         '"a""b"',
         '"1a"',
     ]
+
+
+def test_the_disk_of_a_folder_that_is_not_here_is_nobodys(tmp_path: Path) -> None:
+    """A server behind a tunnel has a data folder of its own, and a store may have to be made yet."""
+    there = tmp_path / "not" / "there"
+    assert disk_of(there, will_be_made=False) is None
+    found = disk_of(there)
+    assert found is not None
+    assert (found.place, found.free > 0) == (str(there), True)

@@ -7,9 +7,11 @@ from time import process_time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from flagsnap.history import GAP, Batch, History, batches_of, in_order, read_history
 from flagsnap.migrations import AppliedMigration, Graph, Migration
+from flagsnap.report.history import history_text
 from flagsnap.snapshot import Summary, state_of
 from tests.unit.test_migrations import graph, key, keys, node
 
@@ -125,6 +127,20 @@ def test_of_several_captures_before_a_deploy_the_newest_is_its_own() -> None:
 def test_the_newest_capture_without_a_certain_one_before_it_leaves_the_time() -> None:
     found = history([row("1", 0), row("2", 60)])
     assert found.way_back == '--applied-before "2026-11-22 13:00:00 UTC"'
+
+
+def test_a_deploy_that_took_longer_than_any_gap_is_told_with_the_capture_before_all_of_it() -> None:
+    """A row is written when its migration ends: what looks like two deploys may be one."""
+    found = history([row("1", 0), row("2", 60), row("3", 100)], capture("v2", 55, "1"))
+    assert told(found) == [("3", ""), ("2", "v2"), ("1", "")]
+    assert found.way_back == '--applied-before "2026-11-22 13:40:00 UTC"'
+    assert found.further == ("v2", 2)
+    by_time, further = [str(each) for each in history_text(found) if isinstance(each, Text)][-2:]
+    assert by_time.startswith(
+        "no capture lies right before the newest deploy; by its time: flagsnap plan --applied-before"
+    )
+    assert further == "the newest capture before a deploy goes back 2 of them: flagsnap rollback --to v2"
+    assert history(THREE, capture("v2", 100, "1", "b.2", "3", "4")).further is None
 
 
 SQUASHED = [row("1", 0), row("2", 0.1), row("3", 60), row("1_squashed_2", 60.1), row("4", 200)]

@@ -42,7 +42,8 @@ ROLLBACK = {
     "standby",
 }
 HISTORY = {
-    *("deploys", "bookkeeping_only", "captures", "older", "bookkeeping_by", "gone", "set_back", "notes", "way_back"),
+    *("deploys", "bookkeeping_only", "captures", "older", "bookkeeping_by", "gone", "set_back", "notes"),
+    *("way_back", "further"),
 }
 CAPTURE_KEYS = {"deploy_id", "captured_at", "reused", "location", "migrations", "dump"}
 KEYS = {
