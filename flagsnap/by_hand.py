@@ -99,6 +99,10 @@ class ByHand:
             yield f"back to {self.way.state}: these lines {' and '.join(filter(None, (unapply, apply)))}"
             yield "run them with the code of the newer version, in this order, and stop where one fails"
             yield f"they may lose data, and nothing proves the result; `flagsnap plan {self.way.option}` has the price"
+            for line in self.lines if self.way.deploy_id is None else ():
+                if line.target == ZERO:
+                    late = "if its rows were recorded late, its tables are older than the deploy"
+                    yield f"{line.app} goes as a whole; {late}"
         else:
             yield f"back to {self.way.state}: no line is needed, the same migrations are applied"
         if self.staying:

@@ -34,7 +34,7 @@ class Settings:
         keep_last: how many of the newest captures a prune keeps; this and the next four together are its policy.
         keep_within: how young a capture must be to be kept.
         keep_daily: of how many days the newest capture is kept; so `keep_weekly` and `keep_monthly`.
-        keep_retired: how long a prune keeps what a restore has replaced.
+        keep_retired: how long a prune keeps what a restore has replaced, and archives at least.
     """
 
     database_url: str = field(default="", repr=False)
@@ -89,6 +89,8 @@ _MINIMUM = {
     "keep_weekly": 0,
     "keep_monthly": 0,
 }
+_MOST_KEPT = 1_000_000
+_MAXIMUM = dict.fromkeys(("keep_last", "keep_daily", "keep_weekly", "keep_monthly"), _MOST_KEPT)
 _DURATIONS = frozenset({"keep_within", "keep_retired"})
 _RESIDUE = "acceptable_residue"
 
@@ -188,9 +190,15 @@ def _typed(name: str, value: Any) -> Any:
         if name in _DURATIONS:
             return _duration(name, value)
         typed = type(default)(value)
-        if name in _MINIMUM and typed < _MINIMUM[name]:
+        if name in _MINIMUM and not _MINIMUM[name] <= typed <= _MAXIMUM.get(name, typed):
             raise ValueError(name)
     except (TypeError, ValueError) as error:
-        least = f"give it a number, {_MINIMUM[name]:g} or more" if name in _MINIMUM else ""
-        raise UsageError(f"{name.replace('_', '-')} cannot be {value!r}", least) from error
+        raise UsageError(f"{name.replace('_', '-')} cannot be {value!r}", _bounds(name)) from error
     return typed
+
+
+def _bounds(name: str) -> str:
+    """What a number may be, in words; nothing for what is no number."""
+    if name in _MAXIMUM:
+        return f"give it a number from {_MINIMUM[name]:g} to {_MAXIMUM[name]}"
+    return f"give it a number, {_MINIMUM[name]:g} or more" if name in _MINIMUM else ""

@@ -45,7 +45,7 @@ class Facts:
         nodes: the extra migrations that unapplying or replaying takes back.
         replayed: the steps of a replay from here.
         effects: what all extra migrations did.
-        made_before: recorded tables that the extra migrations create by their code.
+        made_before: tables of a snapshot older than the extra migrations that these migrations create by their code.
         has_recorded_table: whether `django_migrations` was there at the capture.
         standby: the database that a drill has left for that snapshot, None if there is none.
         before: the time that the state was named by, None if it was a snapshot.
@@ -258,7 +258,7 @@ def _against_all_ways_back(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.made_before:
         yield (
             f"an extra migration creates {facts.made_before[0]}, which was recorded: unapplying would drop it",
-            RESTORE,
+            facts.instead,
         )
     if facts.fails:
         yield _some(facts.fails), f"change the rows, or {facts.instead}"

@@ -1,9 +1,16 @@
-"""Retention: which snapshots, and which databases beside the live one, are kept, which go, and why.
+"""Retention: which snapshots are kept, which go, and why.
 
 A policy keeps captures by their number and their times, in UTC. Some are never removed, whatever the policy says: the
-pinned, the newest, the newest that verified, the one behind the last deploy, those from which a refill is owed, and
-what cannot be read. An archive is no capture. It is kept as long as the policy keeps a capture of its age or an older
-one, and until a deploy has succeeded after it, since it has what that deploy's refill may want.
+pinned, the newest, the newest that verified, the newest of the live state, the one behind the last deploy, those from
+which a refill is owed, and what cannot be read or whose checks failed. What is behind the last deploy nobody knows for
+sure after a rollback, a deploy that was tried twice, or a live database that was made anew. So each that may be it is
+kept: the newest of another state than the live one, the newest before the newest capture that has another state than
+that one, and the newest before the newest migrations were applied. A capture from the future, which a wrong clock
+makes, is kept, but counts as none.
+
+An archive is no capture. It is kept as long as the policy keeps a capture of its age or an older one, until a deploy
+has succeeded after it, since it has what that deploy's refill may want, and in any case as long as what a restore has
+replaced.
 """
 
 from collections import defaultdict
@@ -17,7 +24,7 @@ from flagsnap.durations import in_words
 from flagsnap.errors import UsageError
 from flagsnap.results import CaptureResult, Standing
 from flagsnap.snapshot import Summary
-from flagsnap.verification import LEVELS
+from flagsnap.verification import LEVELS, Level
 
 Kind = Literal[
     "capture", "archive", "damaged", "retired", "retired schemas", "scratch", "drill", "standby", "rehearsed"
@@ -25,6 +32,8 @@ Kind = Literal[
 
 _PERIODS = (("daily", "%Y-%m-%d"), ("weekly", "%G-W%V"), ("monthly", "%Y-%m"))
 _PROVING_LEVELS = LEVELS[LEVELS.index("files") :]
+_CLOCKS_DIFFER = timedelta(minutes=5)
+_AHEAD = "captured in the future: a clock is wrong"
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,19 @@ class Candidate:
     def at(self) -> datetime:
         """When it was captured."""
         return self.summary.captured_at
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the live database says of itself.
+
+    Attributes:
+        state: its `Summary.state`, None if it was not asked.
+        migrated_at: when the first of the newest batch of migrations was applied, None if there is none.
+    """
+
+    state: str | None = None
+    migrated_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -174,14 +196,23 @@ def is_verified(standing: Standing) -> bool:
     )
 
 
+def failed_level(standing: Standing) -> Level | None:
+    """The deepest level that looked at more than the manifest and whose newest check failed."""
+    return next(
+        (level for level in reversed(_PROVING_LEVELS) if level in (rungs := standing.rungs) and not rungs[level].ok),
+        None,
+    )
+
+
 def newest_to_oldest(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """By the time of capture; those of one moment by deploy id."""
     return tuple(sorted(candidates, key=lambda each: (each.at, each.name), reverse=True))
 
 
-def captures_of(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The captures, without archives, newest first."""
-    return tuple(each for each in newest_to_oldest(candidates) if each.summary.archive_of is None)
+def captures_of(candidates: Iterable[Candidate], now: datetime) -> tuple[Candidate, ...]:
+    """The captures, without archives and without those from the future, newest first."""
+    found = newest_to_oldest(candidates)
+    return tuple(each for each in found if each.summary.archive_of is None and not _is_ahead(each, now))
 
 
 def decide(
@@ -189,9 +220,10 @@ def decide(
     policy: Policy,
     now: datetime,
     *,
-    live: str | None = None,
+    live: Live | None = None,
     owed: Collection[str] = (),
     damaged: Collection[tuple[str, str]] = (),
+    keep_archives: timedelta = timedelta(0),
 ) -> Division:
     """Divide the snapshots. UsageError without a policy.
 
@@ -199,11 +231,15 @@ def decide(
         candidates: all snapshots of the store that can be read.
         policy: what to keep beside what is never removed.
         now: as of when.
-        live: the live `Summary.state`; without it, the newest capture's stands for it.
+        live: the live database; without it, the newest capture's state stands for the live one.
         owed: the deploy ids from which a refill is owed.
-        damaged: what cannot be read, and why not.
+        damaged: what cannot be read or be relied on, and why not.
+        keep_archives: how long an archive is kept in any case, from when it was made.
     """
-    reasons = _reasons(candidates, require_policy(policy), now, live, owed)
+    reasons = _reasons(candidates, require_policy(policy), now, live or Live(), owed)
+    for each in candidates:
+        if each.summary.archive_of is not None and now - each.at <= keep_archives:
+            reasons[each.name].append(f"an archive, kept for {in_words(keep_archives)}")
     keep: list[Verdict] = []
     remove: list[Verdict] = []
     for each in newest_to_oldest(candidates):
@@ -216,45 +252,21 @@ def decide(
     return Division((*keep, *unread), tuple(remove))
 
 
-def decide_asides(asides: Iterable[Aside], keep_retired: timedelta, now: datetime, newest: Summary | None) -> Division:
-    """Divide what is beside the live database; `newest` is the newest capture, of which a standby may be."""
-    keep: list[Verdict] = []
-    remove: list[Verdict] = []
-    for each in sorted(asides, key=lambda aside: (aside.made_at, aside.name), reverse=True):
-        goes, why = _aside(each, keep_retired, now, newest)
-        (remove if goes else keep).append(Verdict(each.name, each.kind, why, each.made_at, each.bytes))
-    return Division(tuple(keep), tuple(remove))
-
-
-def _aside(each: Aside, keep_retired: timedelta, now: datetime, newest: Summary | None) -> tuple[bool, str]:
-    age = now - each.made_at
-    match each.kind:
-        case "retired" | "retired schemas":
-            return age > keep_retired, f"retired {in_words(age)} ago, kept for {in_words(keep_retired)}"
-        case "standby" if newest and newest.captured_at == each.made_at:
-            return False, f"the standby of {newest.deploy_id}, the newest"
-        case "standby":
-            return True, "its snapshot is not the newest, or is gone"
-        case "rehearsed":
-            return False, "a rehearsal was told to keep it; drop it by hand"
-        case _ if each.in_use:
-            return False, "another run is at work on it"
-        case _:
-            return True, "left by an interrupted run"
-
-
 def _reasons(
-    candidates: Collection[Candidate], policy: Policy, now: datetime, live: str | None, owed: Collection[str]
-) -> Mapping[str, Sequence[str]]:
+    candidates: Collection[Candidate], policy: Policy, now: datetime, live: Live, owed: Collection[str]
+) -> dict[str, list[str]]:
     """Why each is kept, by deploy id: what is never removed first."""
-    captures = captures_of(candidates)
-    behind = tuple(_behind(captures, live))
+    captures = captures_of(candidates, now)
+    behind = tuple(_of_another_state(captures, live.state or _state_of_first(captures)))
     by_policy = _by_policy(captures, policy, now)
     reasons: dict[str, list[str]] = defaultdict(list)
     for each in candidates:
         reasons[each.name] += ["pinned"] * each.pinned + ["a refill is owed from it"] * (each.name in owed)
+        reasons[each.name] += [_AHEAD] * _is_ahead(each, now)
     for each, why in _nevers(captures, behind):
         reasons[each.name].append(why)
+    for each, why in _ways_back(captures, live):
+        reasons[each.name] = reasons[each.name] or [why]
     for name, whys in by_policy.items():
         reasons[name] += whys
     kept = [each for each in captures if each.name in by_policy]
@@ -265,14 +277,21 @@ def _reasons(
     return reasons
 
 
-def _behind(captures: Sequence[Candidate], live: str | None) -> Iterator[Candidate]:
-    """The newest that recorded another set than the live one, and newer ones that may have, their set being unknown."""
-    live = live or (captures[0].summary.state if captures else None)
+def _is_ahead(each: Candidate, now: datetime) -> bool:
+    return each.at - now > _CLOCKS_DIFFER
+
+
+def _state_of_first(captures: Sequence[Candidate]) -> str | None:
+    return captures[0].summary.state if captures else None
+
+
+def _of_another_state(captures: Sequence[Candidate], this: str | None) -> Iterator[Candidate]:
+    """The newest that recorded another set, and newer ones that may have, their set being unknown."""
     for each in captures:
         state = each.summary.state
-        if not live or state != live:
+        if not this or state != this:
             yield each
-            if live and state:
+            if this and state:
                 return
 
 
@@ -281,6 +300,21 @@ def _nevers(captures: Sequence[Candidate], behind: Sequence[Candidate]) -> Itera
     yield from ((each, "the newest") for each in captures[:1])
     yield from ((each, "the newest that verified") for each in verified[:1])
     yield from ((each, "behind the last deploy") for each in behind)
+
+
+def _ways_back(captures: Sequence[Candidate], live: Live) -> Iterator[tuple[Candidate, str]]:
+    """What else may be wanted; it is only said of what nothing above keeps."""
+    if live.state:
+        for each in captures:
+            if each.summary.state in {live.state, None}:
+                yield each, "what is live now"
+            if each.summary.state == live.state:
+                break
+    if live.migrated_at:
+        before = (each for each in captures if each.at < live.migrated_at)
+        yield from ((each, "before the newest migrations") for each in islice(before, 1))
+    for each in _of_another_state(captures, _state_of_first(captures)):
+        yield each, "before the newest state"
 
 
 def _by_policy(captures: Sequence[Candidate], policy: Policy, now: datetime) -> dict[str, list[str]]:

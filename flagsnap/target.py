@@ -4,10 +4,11 @@ Such a time is what Flagsmith's own procedures take. Its target is a set like an
 in it. Where a snapshot recorded that very set, the rollback is the one to that snapshot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flagsnap.catalog import Catalog
 from flagsnap.history import batches_of, in_order
 from flagsnap.migrations import AppliedMigration, Migration
 from flagsnap.snapshot import Manifest
@@ -18,13 +19,23 @@ class OtherSnapshot:
     """The newest snapshot before the time, which recorded another set.
 
     Attributes:
-        added: how many migrations were applied after it and before the time; gone: how many of its own were not.
+        added: how many migrations were applied after it and before the time.
+        gone: how many of its own no row has that was applied before the time: they were pruned, or taken back since.
     """
 
-    deploy_id: str
-    captured_at: datetime
+    manifest: Manifest
     added: int
     gone: int
+
+    @property
+    def deploy_id(self) -> str:
+        """Its deploy id."""
+        return self.manifest.deploy_id
+
+    @property
+    def captured_at(self) -> datetime:
+        """When it was captured."""
+        return self.manifest.captured_at
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,18 @@ class Target:
         if self.manifest is not None:
             return self.manifest.deploy_id
         return self.before.name if self.before else ""
+
+    def older_than(self, extra: Collection[Migration]) -> Catalog | None:
+        """The schema of a snapshot that has none of the extra migrations: what it has, none of them made.
+
+        Without a snapshot of the state, that is the one before the time; None if that has one of them itself.
+        """
+        if self.manifest is not None:
+            return self.manifest.database.schema_catalog
+        other = self.before.other if self.before else None
+        if other is None or not set(extra).isdisjoint(other.manifest.database.applied_set):
+            return None
+        return other.manifest.database.schema_catalog
 
 
 def split(

@@ -80,5 +80,5 @@ class Verified:
 
     @property
     def exit_code(self) -> int:
-        """0 verified, 3 a check failed, 1 something could not be checked."""
-        return 3 if self.failed else 1 if self.unchecked else 0
+        """0 verified, 3 a check failed, 1 something could not be checked, or nothing was."""
+        return 3 if self.failed else 1 if self.unchecked or not self.checks else 0

@@ -7,6 +7,7 @@ import typer
 
 from flagsnap.cli.monitoring import Metrics, Ping, monitored
 from flagsnap.cli.run import Run
+from flagsnap.errors import UsageError
 
 if TYPE_CHECKING:
     from flagsnap.pruning.prune import PruneRequest
@@ -26,7 +27,8 @@ KeepDaily = Annotated[int | None, _keep("--keep-daily", "N", "The newest capture
 KeepWeekly = Annotated[int | None, _keep("--keep-weekly", "N", "The newest of each of the last N weeks.")]
 KeepMonthly = Annotated[int | None, _keep("--keep-monthly", "N", "The newest of each of the last N months.")]
 KeepRetired = Annotated[
-    str | None, _keep("--keep-retired", "DUR", "How long what a restore has replaced is kept; 14d without it.")
+    str | None,
+    _keep("--keep-retired", "DUR", "How long what a restore has replaced is kept, and archives at least; 14d."),
 ]
 
 
@@ -39,22 +41,34 @@ def prune(
     keep_monthly: KeepMonthly = None,
     keep_retired: KeepRetired = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Remove it; without this nothing is removed.")] = False,
+    no_database: Annotated[bool, typer.Option("--no-database", help="Look at no database, only at the store.")] = False,
     ping: Ping = None,
     metrics: Metrics = None,
 ) -> None:
     """Remove snapshots that no rule keeps, old retired databases, and what dead runs left.
 
-    Never removed: pinned snapshots, the newest, the newest that verified, the one behind the last deploy, those from
-    which a refill is owed, and what cannot be read.
+    Never removed: pinned snapshots, the newest, the newest that verified, the newest of the live state, the one behind
+    the last deploy, those from which a refill is owed, and what cannot be read or failed its checks.
     """
     take_policy(run, keep_last, keep_within, keep_daily, keep_weekly, keep_monthly, keep_retired)
     with monitored(run, ping, metrics):
         from flagsnap.pruning.prune import prune as use_case
 
-        result = use_case(request_of(run, confirm=confirm), run.progress)
+        if confirm and not no_database:
+            _require_database(run)
+        result = use_case(request_of(run, confirm=confirm, no_database=no_database), run.progress)
         run.show(result, ok=not result.failed)
         if result.failed:
             raise typer.Exit(1)
+
+
+def _require_database(run: Run) -> None:
+    """UsageError without a database URL: nobody would know from which snapshot a refill is owed."""
+    try:
+        run.settings.need_database()
+    except UsageError as error:
+        hint = f"{error.hint}; --no-database prunes the store without asking the database what it needs"
+        raise UsageError(str(error), hint) from error
 
 
 def take_policy(
@@ -79,7 +93,7 @@ def take_policy(
     return [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
 
 
-def request_of(run: Run, *, confirm: bool) -> "PruneRequest":
+def request_of(run: Run, *, confirm: bool, no_database: bool = False) -> "PruneRequest":
     """What to keep, as the settings say; UsageError if they have no policy."""
     from flagsnap.pruning.prune import PruneRequest
     from flagsnap.retention import Policy, require_policy
@@ -93,7 +107,7 @@ def request_of(run: Run, *, confirm: bool) -> "PruneRequest":
         settings.keep_monthly,
     )
     return PruneRequest(
-        address=run.address if settings.database_url else None,
+        address=run.address if settings.database_url and not no_database else None,
         snapshots=run.snapshots,
         policy=require_policy(policy),
         keep_retired=settings.keep_retired,

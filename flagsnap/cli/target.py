@@ -150,7 +150,7 @@ def _target_before(run: Run, time: str) -> "Target":
     from flagsnap.moments import moment
     from flagsnap.rollback.applied_before import target_before
 
-    return target_before(moment(time), run.address, run.snapshots, run.project, run.progress)
+    return target_before(moment(time), run.address, run.snapshots, run.project, run.progress, run.settings.lock_timeout)
 
 
 def rehearsal_of(run: Run, manifest: "Manifest | None") -> "Rehearsal | None":

@@ -19,12 +19,13 @@ from flagsnap.postgres.clients import find_clients
 from flagsnap.postgres.connection import OLDEST_SERVER, Address, Connection, connect, lift_time_limits, translated
 from flagsnap.postgres.examining import bound, rights
 from flagsnap.postgres.examining.server import is_here, read_ahead, read_connections, read_room, read_way
-from flagsnap.postgres.facts import read_migrations, read_name, read_system_identifier
+from flagsnap.postgres.facts import read_applied, read_name, read_system_identifier
 from flagsnap.postgres.in_place import unmovable
 
 _ALL = tuple(
     name for name in names_between("connection", "server disk") if name != "client programs"
 )  # those can be looked for all the same
+_LOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _live(examined: Examined, address: Address, connection: Connection) -> Live:
     name, identifier, applied = address.database, None, None
     with examined.or_unchecked("project code"), translated(address):
         name, identifier = read_name(connection), read_system_identifier(connection)
-        applied = tuple(row.migration for row in read_migrations(connection) or ())
+        applied = tuple(row.migration for row in read_applied(connection, _LOCK_SECONDS) or ())
     return Live(name, identifier, applied, connection.info.server_version // 10000)
 
 
@@ -129,7 +130,9 @@ class _Questions:
 
     def _server_disk(self) -> Finding:
         found = read_room(self.connection)
-        disk = disk_of(Path(found.folder)) if found.folder and is_here(self.connection) else None
+        # A loopback address may be a tunnel's: then there is no such folder here.
+        is_ours = found.folder and is_here(self.connection)
+        disk = disk_of(Path(str(found.folder)), will_be_made=False) if is_ours else None
         return room.server_disk(found.bytes, disk)
 
     def _maintenance_problem(self) -> str:

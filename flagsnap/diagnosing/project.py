@@ -26,6 +26,11 @@ def examine_project(
         examined.add(snapshots.no_project())
         return
     applied = live.applied if live else None
+    if live and applied is None:
+        # The project reads the same rows, and would wait without end for whoever keeps a lock on them.
+        why = "the applied migrations could not be read, and the project reads them too"
+        examined.unchecked(("project", "project database"), why, "see the line project code")
+        return
     try:
         if isinstance(project, FlagsnapError):
             raise project

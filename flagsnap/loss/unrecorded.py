@@ -2,10 +2,11 @@
 
 The schema before them is the live one with their effects taken back. It is good for counting what goes, and no proof
 of anything: what rows the migrations had destroyed, nobody knows, so that counts as a loss of unknown size.
+How old a table is, only the rows of `django_migrations` tell, and those may have been written late.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from flagsnap.catalog import Catalog, CatalogObject, Identity, Value
@@ -20,6 +21,7 @@ from flagsnap.loss.effects import (
     RenamedColumn,
     RenamedTable,
 )
+from flagsnap.loss.forward import ALTERS_TYPE, destroyed
 from flagsnap.loss.lineage import Lineage
 from flagsnap.loss.structure import structural
 from flagsnap.loss.values import Loss, Question
@@ -27,7 +29,6 @@ from flagsnap.migrations import Node
 
 _MIGRATIONS = "django_migrations"
 _UNKNOWN_TYPE = "type not known"
-_ALTERS_TYPE = re.compile(r"\bALTER\b[^;]*\bTYPE\b", re.IGNORECASE)
 # What django/db/backends/postgresql/base.py calls otherwise than format_type does.
 _TYPES = (
     (re.compile(r"\bvarchar\b"), "character varying"),
@@ -65,8 +66,24 @@ def structural_unrecorded(
     yield from _retyped(before, live, effects)
     for node in nodes:
         # Where both schemas are known they tell what such a statement does.
-        if any(_ALTERS_TYPE.search(operation.reverse_sql) for operation in node.operations):
+        if any(ALTERS_TYPE.search(operation.reverse_sql) for operation in node.operations):
             yield Loss("unapply", "statement_unknown", f"{node.migration}: ALTER … TYPE", None, "lost")
+    yield from destroyed(effects)
+
+
+def of_whole_apps(losses: Iterable[Loss], nodes: Iterable[Node], stay: Collection[str]) -> Iterator[Loss]:
+    """The tables among the losses that go together with all of their app: they may be older than the deploy.
+
+    `migrate --fake-initial` writes the rows of tables that were there before, and a squashed migration writes its own
+    when all that it replaces has been applied: no row tells such an app from a new one. `stay` are the apps of which
+    rows stay. A table is of the app with whose label its name begins; in doubt, of one that goes.
+    """
+    whole = {node.migration.app for node in nodes} - set(stay)
+    for loss in losses if whole else ():
+        if loss.kind == "table_dropped" and loss.item:
+            apps = [app for app in (*whole, *stay) if loss.item.table.startswith(f"{app}_")]
+            if max(apps, key=len, default="") not in stay:
+                yield replace(loss, kind="whole_app", item=None)
 
 
 def _retyped(before: Catalog, live: Catalog, effects: Sequence[Effect]) -> Iterator[Loss]:

@@ -21,6 +21,9 @@ Kind = Literal[
     "statement_unknown",
     "written_since",
     "made_by_no_migration",
+    "ran_forward",
+    "whole_app",
+    "other_state",
 ]
 TableKey = tuple[str, str]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from flagsnap.bridge.project import Description, ProjectLike
 from flagsnap.by_hand import ByHand, Way, closed, lines_back
-from flagsnap.catalog import Catalog
 from flagsnap.errors import UsageError
 from flagsnap.loss.structure import made_before
+from flagsnap.migrations import difference
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.facts import LiveState, ServerFacts, read_current_state, read_server
 from flagsnap.progress import Progress
@@ -42,7 +42,7 @@ def find_lines(request: ByHandRequest, progress: Progress) -> ByHand:
     applied = tuple(row.migration for row in state.applied)
     found = lines_back(request.way, request.target.applied_set, applied, description.graph)
     if found.lines:
-        _refuse_recorded_tables(request, description, state.catalog)
+        _refuse_recorded_tables(request, description, state)
     return found
 
 
@@ -69,11 +69,13 @@ def _description(request: ByHandRequest, server: ServerFacts) -> Description:
     )
 
 
-def _refuse_recorded_tables(request: ByHandRequest, description: Description, live: Catalog) -> None:
+def _refuse_recorded_tables(request: ByHandRequest, description: Description, live: LiveState) -> None:
     """RouteClosed if a line would drop what was recorded; see `made_before`."""
-    if (manifest := request.target.manifest) is None:
+    applied = tuple(row.migration for row in live.applied)
+    older = request.target.older_than(difference(request.target.applied_set, applied).extra)
+    if older is None:
         return
-    for table in made_before(manifest.database.schema_catalog, live, description.effects):
+    for table in made_before(older, live.catalog, description.effects):
         raise closed(
             f"an extra migration creates {table}, which was recorded: unapplying would drop it", request.way.restoring
         )

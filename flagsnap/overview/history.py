@@ -9,10 +9,12 @@ from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
 from flagsnap.history import GAP, History, read_history
 from flagsnap.migrations import AppliedMigration, Graph
 from flagsnap.postgres.connection import Address, connect
-from flagsnap.postgres.facts import read_migrations
+from flagsnap.postgres.facts import read_applied
 from flagsnap.progress import Progress
 from flagsnap.snapshot import Summary
 from flagsnap.stores.snapshots import Snapshots
+
+_LOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,12 @@ class HistoryRequest:
 
 
 def find_history(request: HistoryRequest, progress: Progress) -> History:
-    """The history of the live database; ConnectionFailed. What else cannot be read leaves a note."""
+    """The history of the live database; ConnectionFailed, or FlagsnapError if somebody keeps a lock on its rows.
+
+    What else cannot be read leaves a note.
+    """
     with connect(request.address, "history") as connection:
-        rows = read_migrations(connection)
+        rows = read_applied(connection, _LOCK_SECONDS)
     captured = _captured(request.snapshots)
     graph, notes = None, captured.notes
     if request.project is not None and rows:

@@ -7,17 +7,16 @@ from datetime import datetime
 
 from flagsnap.diagnosis.snapshots import other_database
 from flagsnap.errors import ConnectionFailed, FlagsnapError, SnapshotDamaged
-from flagsnap.migrations import AppliedMigration, difference
+from flagsnap.migrations import difference
 from flagsnap.postgres import databases
 from flagsnap.postgres.asides import read_asides, read_retired_schemas
-from flagsnap.postgres.connection import Address, Connection, connect, lift_time_limits, translated
+from flagsnap.postgres.connection import Address, Connection, connect, translated
 from flagsnap.postgres.facts import (
     LiveState,
+    read_applied,
     read_current_state,
-    read_migrations,
     read_name,
     read_system_identifier,
-    set_lock_timeout,
 )
 from flagsnap.postgres.held import read_holders
 from flagsnap.postgres.owed import read_owed
@@ -85,7 +84,7 @@ def _look_at_database(address: Address | FlagsnapError, seen: _Seen) -> None:
 
 def _look_inside(connection: Connection, address: Address, seen: _Seen) -> None:
     seen.database, seen.identifier = read_name(connection), read_system_identifier(connection)
-    applied = tuple(row.migration for row in _read_applied(connection))
+    applied = tuple(row.migration for row in read_applied(connection, _LOCK_SECONDS) or ())
     seen.live = Live(
         "there",
         applied,
@@ -98,13 +97,6 @@ def _look_inside(connection: Connection, address: Address, seen: _Seen) -> None:
             seen.state = read_current_state(connection, _LOCK_SECONDS)
     except FlagsnapError as error:  # somebody is altering a table: a deploy may be at work
         seen.problems.append(f"the schema: {error}")
-
-
-def _read_applied(connection: Connection) -> tuple[AppliedMigration, ...]:
-    with connection.transaction():
-        set_lock_timeout(connection, _LOCK_SECONDS)
-        lift_time_limits(connection)
-        return read_migrations(connection) or ()
 
 
 def _look_beside(address: Address, error: ConnectionFailed, seen: _Seen) -> None:

@@ -10,7 +10,7 @@ from psycopg import errors as pg_errors
 from psycopg import sql
 
 from flagsnap.catalog import differences
-from flagsnap.errors import DifferencesFound, FlagsnapError
+from flagsnap.errors import DifferencesFound
 from flagsnap.postgres import databases, in_place
 from flagsnap.postgres.connection import Connection, lift_time_limits
 from flagsnap.postgres.facts import set_lock_timeout
@@ -48,10 +48,7 @@ def read_retired_schemas(connection: Connection) -> Iterator[Aside]:
 def drop_database(connection: Connection, name: str) -> None:
     """Drop a database and end its sessions; FlagsnapError if something uses it that no session has."""
     databases.refuse_prepared(connection, [name])
-    try:
-        databases.drop(connection, name)
-    except pg_errors.ObjectInUse as error:  # to psycopg it is a trouble of the connection
-        raise FlagsnapError(str(error).splitlines()[0], "end what uses it, and run the same command again") from error
+    databases.drop(connection, name)
 
 
 def drop_retired_schemas(connection: Connection, name: str, lock_timeout: float) -> None:

@@ -12,7 +12,7 @@ set with it.
 import hashlib
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Literal
@@ -188,22 +188,34 @@ def allow_connections(connection: Connection, name: str, *, allowed: bool) -> No
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Drop a database and end its sessions; nothing happens if it is not there."""
+    """Drop a database and end its sessions; nothing happens if it is not there.
+
+    FlagsnapError if something uses it that is not ended so, such as a subscription or a prepared transaction.
+    """
     lift_time_limits(connection, for_session=True)
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    try:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except pg_errors.ObjectInUse as error:  # to psycopg it is a trouble of the connection
+        raise FlagsnapError(_first_line(error), "end what uses it, and run the same command again") from error
 
 
 @contextmanager
-def dropped_afterwards(connection: Connection, name: str) -> Iterator[None]:
+def dropped_afterwards(connection: Connection, name: str, on_left: Callable[[str], None]) -> Iterator[None]:
     """Drop a database at the end of the block, unless it has another name by then.
 
-    How the block ended is what counts: if it cannot be dropped now, the server being gone, the next run drops it.
+    How the block ended is what counts: if it cannot be dropped now, `on_left` is told why, and the next run tries.
     """
     try:
         yield
     finally:
-        with suppress(psycopg.Error):
+        try:
             drop(connection, name)
+        except (psycopg.Error, FlagsnapError) as error:
+            on_left(f"{name} could not be dropped: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def swap(address: Address, connection: Connection, renames: Sequence[tuple[str, str]]) -> None:

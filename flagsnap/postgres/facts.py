@@ -128,6 +128,14 @@ def read_migrations(connection: Connection) -> tuple[AppliedMigration, ...] | No
     return tuple(AppliedMigration(*row) for row in rows)
 
 
+def read_applied(connection: Connection, lock_timeout: float) -> tuple[AppliedMigration, ...] | None:
+    """The same in a transaction of its own; it waits so many seconds for whoever is altering that table."""
+    with connection.transaction():
+        set_lock_timeout(connection, lock_timeout)
+        lift_time_limits(connection)
+        return read_migrations(connection)
+
+
 def read_table_rows(connection: Connection, tables: Sequence[tuple[str, str]]) -> tuple[TableRows, ...]:
     """Count the rows of tables exactly, beside PostgreSQL's write counters."""
     counters = read_write_counters(connection)

@@ -11,13 +11,18 @@ from datetime import UTC, datetime, timedelta
 from flagsnap.errors import ConnectionFailed, FlagsnapError, SnapshotDamaged, SnapshotMissing
 from flagsnap.postgres.connection import Address, translated
 from flagsnap.progress import Progress
-from flagsnap.pruning.candidates import refuse_other_store, take_stock
+from flagsnap.pruning.asides import decide_asides
+from flagsnap.pruning.candidates import NO_MANIFEST, Stock, refuse_other_store
 from flagsnap.pruning.server import Server, opened
-from flagsnap.retention import Division, Policy, Pruned, PrunePlan, Verdict, decide, decide_asides, require_policy
+from flagsnap.retention import Division, Policy, Pruned, PrunePlan, Verdict, decide, require_policy
 from flagsnap.stores.snapshots import Snapshots
 
 _FAILURES = 3
-_NO_DATABASE = "no database URL was given: nothing but the snapshots was looked at"
+_NO_DATABASE = (
+    "no database was looked at, nor what is beside it: the live state, what is before the newest migrations and from"
+    " which a refill is owed are not known, and no other run is kept away"
+)
+_NO_CAPTURE = "nothing beside the live database goes, since no capture can be read: is this the store?"
 _NO_MAINTENANCE = "databases beside the live one were not looked at: neither postgres nor template1 can be connected to"
 
 
@@ -27,7 +32,7 @@ class PruneRequest:
 
     Attributes:
         address: the live database, None if nothing but the snapshots is to be looked at.
-        keep_retired: how long what a restore has replaced is kept.
+        keep_retired: how long what a restore has replaced is kept, and an archive in any case.
         confirm: whether to remove anything at all.
     """
 
@@ -57,17 +62,29 @@ def prune(request: PruneRequest, progress: Progress) -> Pruned:
 def plan_prune(request: PruneRequest, server: Server | None) -> PrunePlan:
     """Decide; nothing is changed."""
     now = datetime.now(UTC)
-    live = server.state() if server else None
-    stock = take_stock(request.snapshots, live)
+    stock = Stock(request.snapshots, now)
+    newest = stock.newest()
     if server:
-        refuse_other_store(stock, server.address, server.facts.database, server.facts.system_identifier)
+        refuse_other_store(newest, server.address, server.facts.database, server.facts.system_identifier)
+    live = server.described() if server else None
     owed = server.owed() if server else ()
-    snapshots = decide(stock.candidates, request.policy, now, live=live, owed=owed, damaged=stock.damaged)
+    snapshots = stock.divided(
+        lambda: decide(
+            stock.candidates,
+            request.policy,
+            now,
+            live=live,
+            owed=owed,
+            damaged=stock.damaged,
+            keep_archives=request.keep_retired,
+        )
+    )
     if server is None:
         return PrunePlan(now, snapshots, limits=(_NO_DATABASE,))
-    newest = stock.newest[0].summary if stock.newest else None
-    asides = decide_asides(server.asides(), request.keep_retired, now, newest)
-    return PrunePlan(now, snapshots, asides, () if server.maintenance else (_NO_MAINTENANCE,))
+    summary = newest[0].summary if newest else None
+    asides = decide_asides(server.asides(), request.keep_retired, now, summary, damaged=bool(stock.damaged))
+    limits = {_NO_MAINTENANCE: server.maintenance is None, _NO_CAPTURE: not newest}
+    return PrunePlan(now, snapshots, asides, tuple(limit for limit, holds in limits.items() if holds))
 
 
 class _Spared(Exception):
@@ -110,7 +127,7 @@ class _Removal:
             except ConnectionFailed:
                 raise
             except FlagsnapError as error:
-                failures += 1
+                failures += not isinstance(error, SnapshotMissing)  # which says nothing of the next one
                 self._failed[verdict.name] = f"{error}; {error.hint}" if error.hint else str(error)
             else:
                 failures = 0
@@ -118,12 +135,16 @@ class _Removal:
             yield
 
     def _remove(self, verdict: Verdict) -> None:
-        """Remove a snapshot, if it is still the one that was decided on; one that is gone is as good as removed."""
+        """Remove a snapshot, if it is still the one that was decided on; one that is gone is as good as removed.
+
+        SnapshotMissing if the store still tells of one that has no manifest: files of it may be left.
+        """
         try:
             self._look_again(verdict)
             self._snapshots.store.remove(verdict.name)
-        except SnapshotMissing:
-            return
+        except SnapshotMissing as error:
+            if verdict.name in self._snapshots.store.list():
+                raise SnapshotMissing(NO_MANIFEST, "look at it") from error
 
     def _look_again(self, verdict: Verdict) -> None:
         """Raise `_Spared` if a pin was set since, or another capture has taken the deploy id."""

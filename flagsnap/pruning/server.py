@@ -5,13 +5,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from flagsnap.errors import ConnectionFailed, UsageError
+from flagsnap.history import batches_of, in_order
 from flagsnap.postgres import databases
 from flagsnap.postgres.asides import drop_database, drop_retired_schemas, read_asides, read_retired_schemas
 from flagsnap.postgres.connection import Address, Connection, connect, translated
 from flagsnap.postgres.facts import ServerFacts, owner_of, read_migrations, read_server, set_lock_timeout
 from flagsnap.postgres.locks import holding, key_of, wait_for_unapply
 from flagsnap.postgres.owed import read_owed
-from flagsnap.retention import Aside, Verdict
+from flagsnap.retention import Aside, Live, Verdict
 from flagsnap.snapshot import state_of
 
 _PURPOSE = "prune"
@@ -39,11 +40,13 @@ class Server:
         """Whose drafts in the store are dead, now that the lock is held."""
         return owner_of(self.facts, self.address)
 
-    def state(self) -> str:
-        """The `Summary.state` of the live database."""
+    def described(self) -> Live:
+        """The state of the live database, and when it was migrated last."""
         with self.live.transaction():
             set_lock_timeout(self.live, self.lock_timeout)
-            return state_of(row.migration for row in read_migrations(self.live) or ())
+            rows = read_migrations(self.live) or ()
+        batches = batches_of(in_order(rows))
+        return Live(state_of(row.migration for row in rows), batches[-1][0].applied if batches else None)
 
     def owed(self) -> Collection[str]:
         """The deploy ids from which a refill is owed."""

@@ -25,11 +25,15 @@ _WHAT: dict[Kind, str] = {
     "statement_unknown": "its reverse is SQL that was not understood",
     "written_since": "written since the capture",
     "made_by_no_migration": "made by no migration",
+    "ran_forward": "SQL of the deploy that took something away, or was not understood",
+    "whole_app": "the app goes as a whole; if its rows were recorded late, its tables are older than the deploy",
+    "other_state": "not all are among those that stay: what was taken back since has no row of that time",
 }
 _OF_TABLES: frozenset[Kind] = frozenset({"table_dropped", "table_emptied", "rows_deleted", "rows_updated"})
 _OF_COLUMNS: frozenset[Kind] = frozenset({"column_dropped", "column_emptied", "type_narrowed", "type_cast"})
 _SINCE: frozenset[Kind] = frozenset({"written_since", "made_by_no_migration"})
 _UNREAD: frozenset[Kind] = frozenset({"reverse_runs_code", "statement_unknown"})
+_DOUBTS: frozenset[Kind] = frozenset({"whole_app", "other_state"})
 _WORST_FIRST: tuple[Remedy, ...] = ("lost", "kept", "archived", "refilled")
 _STYLES: dict[Remedy, str] = {"lost": "red", "kept": "yellow"}
 
@@ -60,12 +64,13 @@ def price(plan: Plan, route: Route, remedies: Sequence[Remedy] = _WORST_FIRST) -
     losses = [loss for loss in plan.losses if loss.route == route and loss.rows != 0]
     by_remedy = {remedy: [loss for loss in losses if loss.remedy == remedy] for remedy in remedies}
     unread = [loss for loss in by_remedy["lost"] if loss.kind in _UNREAD]
-    by_remedy["lost"] = [loss for loss in by_remedy["lost"] if loss.kind not in _UNREAD]
+    doubts = [loss for loss in by_remedy["lost"] if loss.kind in _DOUBTS]
+    by_remedy["lost"] = [loss for loss in by_remedy["lost"] if loss.kind not in _UNREAD | _DOUBTS]
     said = [_clause(remedy, group, route) for remedy, group in by_remedy.items() if group]
     if unread:
         more = "more" if by_remedy["lost"] else "rows"
         said.insert(bool(by_remedy["lost"]), f"MAY LOSE {more} ({_objects(unread, 'reverse')} cannot be read)")
-    return ", ".join(said) or "nothing is lost"
+    return ", ".join((*said, *_doubtful(doubts))) or "nothing is lost"
 
 
 def open_routes(plan: Plan) -> list[Route]:
@@ -108,10 +113,12 @@ def _standing(plan: Plan) -> Iterator[str]:
     else:
         yield f"recorded by snapshot {plan.to}, captured {moment(plan.captured_at)}"
     if before and (other := before.other):
-        counts = ((other.added, "applied after it"), (other.gone, "of it no longer applied"))
+        counts = ((other.added, "applied after it"), (other.gone, "of it not among those that stay"))
         said = ", ".join(f"{number(count, 'migration')} {what}" for count, what in counts if count)
         yield f"snapshot {other.deploy_id}, captured {moment(other.captured_at)}, recorded another set: {said}"
         yield f"  flagsnap rollback --to {other.deploy_id} goes there"
+        if other.gone:
+            yield "  what was taken back since, or applied again, has no row of that time: it may have been another"
     if before and (within := before.within):
         yield (
             f"that time lies within a deploy: {within.stay} of the {within.total} migrations that were applied from"
@@ -161,6 +168,14 @@ def _clause(remedy: Remedy, losses: Sequence[Loss], route: Route) -> str:
     return f"{said} {'comes' if one else 'come'} back from the snapshot"
 
 
+def _doubtful(losses: Sequence[Loss]) -> Iterator[str]:
+    """What may be more than the deploy, or less."""
+    if tables := [loss for loss in losses if loss.kind == "whole_app"]:
+        yield f"MAY TAKE BACK more than the deploy ({_objects(tables, 'table')} of an app that goes as a whole)"
+    if len(tables) < len(losses):
+        yield "MAY NOT BE the state of that time (migrations were taken back since)"
+
+
 def _amounts(losses: Sequence[Loss]) -> Iterator[str]:
     """How much it is, for each sort of loss."""
     if some_of := [loss for loss in losses if loss.kind in _OF_TABLES]:
@@ -171,6 +186,8 @@ def _amounts(losses: Sequence[Loss]) -> Iterator[str]:
         yield f"{_sum(some_of, 'row')} of {_objects(some_of, 'table')} written since the capture"
     if some_of := [loss for loss in losses if loss.kind == "reverse_does_nothing"]:
         yield f"what {_objects(some_of, 'migration')} did to rows"
+    if some_of := [loss for loss in losses if loss.kind == "ran_forward"]:
+        yield f"what {_objects(some_of, 'statement')} of the deploy destroyed"
 
 
 def _sum(losses: Sequence[Loss], noun: str) -> str:
@@ -226,7 +243,9 @@ def _steps(plan: Plan) -> Table:
         what = f"from the standby {plan.standby}" if plan.standby else "the snapshot, beside what is live"
         made.add_row("restore", what, "")
     recorded = "the migrations and the schema equal the recorded ones"
-    made.add_row("prove", recorded if plan.is_recorded else "the applied migrations are those of that time", "")
+    made.add_row(
+        "prove", recorded if plan.is_recorded else "the applied migrations are those with rows of before that time", ""
+    )
     if plan.to_refill:
         made.add_row("refill", some(item.object for item in plan.to_refill), "one transaction")
     return made

@@ -79,7 +79,7 @@ def _rows(division: Division, result: Pruned) -> list[tuple[str, str, str, str, 
 
 def _why(verdict: Verdict) -> str:
     """The reason, behind what it is if that is no capture and the reason does not begin with it."""
-    is_said = verdict.kind in {"capture", "damaged"} or verdict.reason.startswith(verdict.kind)
+    is_said = verdict.kind in {"capture", "damaged"} or verdict.reason.removeprefix("an ").startswith(verdict.kind)
     return verdict.reason if is_said else f"{verdict.kind}: {verdict.reason}"
 
 

@@ -15,15 +15,18 @@ from typing import Literal
 from flagsnap.errors import ConnectionFailed, DifferencesFound, FlagsnapError, UsageError
 from flagsnap.postgres import databases, elsewhere, embedded
 from flagsnap.postgres.connection import Address, Connection, connect, translated
-from flagsnap.postgres.dump import schema_script
+from flagsnap.postgres.dump import entry_description, schema_script
 from flagsnap.postgres.locks import drill_key_of, holding
 from flagsnap.progress import Progress
 from flagsnap.restoring import standby
-from flagsnap.restoring.restore import Source, apply_properties, clients_for, make, prove
+from flagsnap.restoring.restore import Source, apply_properties, clients_for, drop_or_note, make, prove
 from flagsnap.snapshot import RecordedDatabase
 from flagsnap.stores.scratch import scratch_folder
 
 Kind = Literal["live", "other", "embedded"]
+
+# A database that has a subscription cannot be dropped (dropdb in dbcommands.c), and the recorded state has none.
+_SUBSCRIPTIONS = ("SUBSCRIPTION ", "COMMENT - SUBSCRIPTION ", "SECURITY LABEL - SUBSCRIPTION ")
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,26 @@ def embedded_ground(source: Source, progress: Progress) -> Iterator[Ground]:
 
 
 def drill(
-    source: Source, folder: Path, ground: Ground, progress: Progress, on_proven: Callable[[], None], *, keep: bool
+    source: Source,
+    folder: Path,
+    ground: Ground,
+    progress: Progress,
+    on_proven: Callable[[], None],
+    on_left: Callable[[str], None],
+    *,
+    keep: bool,
 ) -> str | None:
     """Restore what lies in `folder`, the snapshot's, and prove it; gives back the name of the standby if it is kept.
 
     DifferencesFound and RestoreFailed speak against the snapshot; Locked and every other FlagsnapError say why the
-    drill could not be held. `on_proven` is called before the database is dropped or kept.
+    drill could not be held. `on_proven` is called before the database is dropped or kept, `on_left` with the reason if
+    it could not be dropped. It has no subscriptions.
     """
     source = replace(source, pg_bin=ground.pg_bin or source.pg_bin)
     with _worker(ground) as worker:
         _drop_dead(worker, ground, progress)
         name = databases.name_for(ground.live, "drill", datetime.now(UTC))
-        with databases.dropped_afterwards(worker, name):
+        with databases.dropped_afterwards(worker, name, on_left):
             with _dropped_by_others_worded(worker, name) as created:
                 _restore(source, folder, ground, worker, name, progress, created)
             on_proven()
@@ -126,7 +137,7 @@ def _restore(
         script = schema_script(clients_for(source, worker), folder / source.place)
         with translated(target):
             elsewhere.create_roles(worker, elsewhere.roles_in(script))
-    make(source, target, worker, folder, create, progress)
+    make(source, target, worker, folder, create, progress, _is_no_subscription)
     if ground.kind == "live":
         apply_properties(source, worker, name, progress)
     try:
@@ -134,6 +145,10 @@ def _restore(
     except DifferencesFound as error:
         _excuse_major(error, source.recorded, worker.info.server_version // 10000)
         raise
+
+
+def _is_no_subscription(entry: str) -> bool:
+    return not entry_description(entry).startswith(_SUBSCRIPTIONS)
 
 
 def _excuse_major(error: DifferencesFound, recorded: RecordedDatabase, major: int) -> None:
@@ -182,8 +197,7 @@ def _connected(ground: Ground) -> Iterator[Connection]:
 def _drop_dead(worker: Connection, ground: Ground, progress: Progress) -> None:
     """Drop the scratch databases of killed drills; the lock says that no other is at work."""
     for name in databases.list_of(worker, ground.live, "drill"):
-        databases.drop(worker, name)
-        progress.note(f"dropped {name}, which an interrupted drill had left")
+        drop_or_note(worker, ground.address, name, "which an interrupted drill had left", progress)
 
 
 @contextmanager

@@ -4,8 +4,12 @@ from flagsnap.errors import UsageError
 from flagsnap.postgres.connection import Address
 from flagsnap.snapshot import Manifest
 
+_HINT = "check --store and --database-url; if the database was moved there, say so with --moved"
 
-def refuse_other(manifest: Manifest, address: Address, database: str, identifier: str | None) -> None:
+
+def refuse_other(
+    manifest: Manifest, address: Address, database: str, identifier: str | None, hint: str = _HINT
+) -> None:
     """UsageError unless a snapshot is of that database, by its name and its server's identifier, where both are known.
 
     `address` is what the user has named.
@@ -17,5 +21,5 @@ def refuse_other(manifest: Manifest, address: Address, database: str, identifier
     where = "" if recorded.name != database else " of another server"
     raise UsageError(
         f"snapshot {manifest.deploy_id} is of the database {recorded.name}{where}, not of {address}",
-        "check --store and --database-url; if the database was moved there, say so with --moved",
+        hint,
     )

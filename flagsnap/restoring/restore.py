@@ -93,7 +93,7 @@ def scratch_database(
     def create() -> None:
         databases.create(worker, name, source.recorded.properties)
 
-    with source.on_disk(progress, only) as folder, databases.dropped_afterwards(worker, name):
+    with source.on_disk(progress, only) as folder, databases.dropped_afterwards(worker, name, progress.warn):
         make(source, live.to(name), worker, folder, create, progress, wanted)
         apply_properties(source, worker, name, progress)
         prove(source, live.to(name), progress, schema_only=schema_only)
@@ -119,22 +119,26 @@ def createdb_problem(worker: Connection) -> tuple[str, str] | None:
 def drop_leftovers(worker: Connection, live: Address, progress: Progress) -> None:
     """Drop the scratch databases of killed runs; the lock says that nobody works on one now."""
     for name in databases.list_of(worker, live.database, "scratch"):
-        databases.drop(worker, name)
-        progress.note(f"dropped {name}, which an interrupted run had left")
+        drop_or_note(worker, live, name, "which an interrupted run had left", progress)
 
 
 def drop_drills(worker: Connection, live: Address, progress: Progress) -> None:
     """Drop the scratch databases of drills, also of one at work: a restore may need their room, and goes first."""
     for name in databases.list_of(worker, live.database, "drill"):
-        try:
-            with translated(live):
-                databases.drop(worker, name)
-        except ConnectionFailed:
-            raise
-        except FlagsnapError as error:
-            progress.note(f"left {name}, the scratch database of a drill: {error}")
-        else:
-            progress.note(f"dropped {name}, the scratch database of a drill: a restore goes first")
+        drop_or_note(worker, live, name, "the scratch database of a drill: a restore goes first", progress)
+
+
+def drop_or_note(worker: Connection, live: Address, name: str, what: str, progress: Progress) -> None:
+    """Drop a database of no use; one that cannot be dropped is in nobody's way, and is noted. ConnectionFailed."""
+    try:
+        with translated(live):
+            databases.drop(worker, name)
+    except ConnectionFailed:
+        raise
+    except FlagsnapError as error:
+        progress.note(f"could not drop {name}, {what} ({error})")
+    else:
+        progress.note(f"dropped {name}, {what}")
 
 
 def prove(source: Source, address: Address, progress: Progress, *, schema_only: bool = False) -> None:

@@ -15,7 +15,7 @@ from flagsnap.postgres.locks import is_held, key_of
 from flagsnap.postgres.written import rows_written
 from flagsnap.progress import Progress
 from flagsnap.restoring.identity import refuse_other
-from flagsnap.restoring.restore import Source, compare
+from flagsnap.restoring.restore import Source, compare, drop_or_note
 from flagsnap.snapshot import Manifest
 
 
@@ -39,8 +39,7 @@ def keep(manifest: Manifest, live: Address, worker: Connection, drilled: str, pr
     databases.swap(live, worker, [(drilled, name)])
     for other in databases.list_of(worker, live.database, "standby"):
         if other != name:
-            databases.drop(worker, other)
-            progress.note(f"dropped {other}, an older standby")
+            drop_or_note(worker, live, other, "an older standby", progress)
     return name
 
 

@@ -12,7 +12,7 @@ from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
 from flagsnap.migrations import AppliedMigration, Migration, difference, resolve
 from flagsnap.moments import exact
 from flagsnap.postgres.connection import Address, connect
-from flagsnap.postgres.facts import read_migrations
+from flagsnap.postgres.facts import read_applied
 from flagsnap.progress import Progress
 from flagsnap.snapshot import Manifest, Summary, state_of
 from flagsnap.stores.snapshots import Snapshots
@@ -20,14 +20,19 @@ from flagsnap.target import AppliedBefore, OtherSnapshot, Target, split, within_
 
 
 def target_before(
-    moment: datetime, address: Address, snapshots: Snapshots, project: ProjectLike | None, progress: Progress
+    moment: datetime,
+    address: Address,
+    snapshots: Snapshots,
+    project: ProjectLike | None,
+    progress: Progress,
+    lock_timeout: float,
 ) -> Target:
     """The state before a time; UsageError if the time lies ahead, or before the first migration.
 
     A rollback that stopped half-way does not move it: rows that are gone were of the time after it.
     """
     with connect(address, "plan") as connection:
-        rows = read_migrations(connection)
+        rows = read_applied(connection, lock_timeout)
     if not rows:
         raise UsageError(
             f"no migration is recorded in {address}, so none was applied before {exact(moment)}",
@@ -64,26 +69,28 @@ class _Search:
         return tuple(row.migration for row in self.kept)
 
     def target(self) -> Target:
-        """With the newest snapshot before the time if it has the set, else with the first one after it that has."""
-        earlier, later = self._captures()
-        newest = self._read(earlier[-1]) if earlier else None
-        if newest and self._has_the_set(newest):
-            return Target.recorded_by(newest, self.before)
-        state = state_of(self.applied)
-        for summary in later:
-            if summary.state == state and (manifest := self._read(summary)):
+        """With the newest snapshot of the set, else with the newest before the time if bookkeeping is all that differs.
+
+        Snapshots of one set differ in their rows only, and the newest loses the least.
+        """
+        captures, state = self._captures(), state_of(self.applied)
+        for summary in captures:
+            if summary.state in {None, state} and (manifest := self._read(summary)) and self._is_of_the_set(manifest):
                 return Target.recorded_by(manifest, self.before)
+        earlier = (each for each in captures if each.captured_at <= self.before.moment)
+        summary_before = next(earlier, None)
+        newest = self._read(summary_before) if summary_before else None
+        if newest and self._differs_by_bookkeeping(newest):
+            return Target.recorded_by(newest, self.before)
         other = self._other(newest) if newest else None
         return Target(self.kept, None, AppliedBefore(self.before.moment, other, self.before.within))
 
-    def _captures(self) -> tuple[Sequence[Summary], Sequence[Summary]]:
-        """The captures up to the time, and those after it, oldest first; archives are none."""
+    def _captures(self) -> Sequence[Summary]:
+        """The captures, newest first; archives are none."""
         listing = self.snapshots.list()
         for deploy_id, reason in listing.damaged:
             self.progress.warn(f"going on without snapshot {deploy_id}: {reason}")
-        captures = [each for each in reversed(listing.summaries) if each.archive_of is None]
-        earlier = [each for each in captures if each.captured_at <= self.before.moment]
-        return earlier, captures[len(earlier) :]
+        return [each for each in listing.summaries if each.archive_of is None]
 
     def _read(self, summary: Summary) -> Manifest | None:
         try:
@@ -92,12 +99,15 @@ class _Search:
             self.progress.warn(f"going on without snapshot {summary.deploy_id}: {error}")
             return None
 
-    def _has_the_set(self, manifest: Manifest) -> bool:
-        """Whether a snapshot recorded the set; its bookkeeping rows, which the graph knows, may be others."""
+    def _is_of_the_set(self, manifest: Manifest) -> bool:
+        return difference(manifest.database.applied_set, self.applied).none
+
+    def _differs_by_bookkeeping(self, manifest: Manifest) -> bool:
+        """Whether only bookkeeping rows, which the graph knows, are others than a snapshot recorded."""
         recorded = manifest.database.applied_set
         differences = difference(recorded, self.applied)
-        if differences.none or self.project is None:
-            return differences.none
+        if self.project is None:
+            return False
         try:
             graph = self.project.describe(recorded).graph
         except (BridgeFailed, UsageError):
@@ -107,4 +117,4 @@ class _Search:
 
     def _other(self, manifest: Manifest) -> OtherSnapshot:
         differences = difference(manifest.database.applied_set, self.applied)
-        return OtherSnapshot(manifest.deploy_id, manifest.captured_at, len(differences.extra), len(differences.missing))
+        return OtherSnapshot(manifest, len(differences.extra), len(differences.missing))

@@ -17,7 +17,11 @@ from flagsnap.snapshot import LATEST
 
 
 def note_for_verify(request: RollbackRequest, plan: Plan, progress: Progress) -> None:
-    """Note the live state as the baseline, where the newest capture recorded another one; a failure is a warning."""
+    """Note the live state as the baseline, where the newest capture recorded another one; a failure is a warning.
+
+    Where it recorded this one, a baseline of before is taken away.
+    """
+    store = request.snapshots.store
     try:
         newest = request.snapshots.get(LATEST)
         with connect(request.address, "note") as connection:
@@ -27,6 +31,8 @@ def note_for_verify(request: RollbackRequest, plan: Plan, progress: Progress) ->
             set(applied) == set(newest.database.applied_set)
             and state.catalog.fingerprint == newest.database.fingerprint
         ):
+            if BASELINE in store.files(newest.deploy_id):
+                store.detach(newest.deploy_id, BASELINE)
             return
         baseline = Baseline(
             deploy_id=newest.deploy_id,
@@ -36,7 +42,7 @@ def note_for_verify(request: RollbackRequest, plan: Plan, progress: Progress) ->
             catalog=list(state.catalog.to_json()),
             after=f"the rollback to {plan.to}",
         )
-        request.snapshots.store.attach(newest.deploy_id, BASELINE, baseline.to_json())
+        store.attach(newest.deploy_id, BASELINE, baseline.to_json())
     except SnapshotMissing:
         return  # nothing was captured, so verify has nothing to hold it to
     except FlagsnapError as error:

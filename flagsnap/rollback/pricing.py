@@ -1,6 +1,6 @@
 """What the routes cost: counted on the live database, in a transaction that only reads."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flagsnap.catalog import Catalog, Identity
@@ -8,7 +8,7 @@ from flagsnap.loss.behaviour import behavioural
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.lineage import Lineage
 from flagsnap.loss.structure import dropped, structural
-from flagsnap.loss.unrecorded import schema_before, structural_unrecorded
+from flagsnap.loss.unrecorded import of_whole_apps, schema_before, structural_unrecorded
 from flagsnap.loss.values import Loss, Question, Route
 from flagsnap.loss.writes import written_since
 from flagsnap.migrations import Node
@@ -35,6 +35,7 @@ class Pricing:
         route: by which the migrations are taken back.
         nodes: the migrations that are, and effects: what all extra ones did; both None if nobody knows.
         kept: what no migration made.
+        stay: the apps of which migrations stay applied.
     """
 
     recorded: RecordedDatabase | None
@@ -43,6 +44,7 @@ class Pricing:
     nodes: Sequence[Node] | None
     effects: Sequence[Effect]
     kept: Sequence[Identity]
+    stay: Collection[str]
 
     def price(self, worker: Connection, seconds: float, lock_timeout: float) -> Price:
         """Count for so many seconds, and estimate what is left then."""
@@ -52,7 +54,9 @@ class Pricing:
             found = tuple(self._found())
             counts = dict(counting.answers([each for each in found if isinstance(each, Question)]))
             losses = list(_by_route(_answered(found, counts), self.route))
-            if self.recorded is not None:
+            if self.recorded is None:
+                losses += tuple(of_whole_apps(losses, self.nodes or (), self.stay))
+            else:
                 losses += self._of_restore(worker, counting, self.recorded)
         fails = tuple(each.failure(count.rows) for each, count in counts.items() if each.fails and count.is_certain)
         return Price(tuple(losses), fails)

@@ -1,6 +1,6 @@
 """The situation in which a rollback is decided: what was recorded, what is live, what the project says, the price."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from flagsnap.errors import BridgeFailed, FlagsnapError, UsageError
 from flagsnap.loss.attribution import made_by_no_migration
 from flagsnap.loss.effects import Effect
 from flagsnap.loss.structure import made_before
-from flagsnap.loss.values import ArchiveScope, Route, with_remedies
+from flagsnap.loss.values import ArchiveScope, Loss, Route, with_remedies
 from flagsnap.migrations import (
     Node,
     Resolution,
@@ -168,7 +168,7 @@ class Situation:
             kept=kept,
             nodes=answer.nodes,
             effects=answer.effects,
-            made_before=self._made_before(answer),
+            made_before=self._made_before(migrations, answer),
             has_recorded_table=not request.is_recorded or request.recorded.has_migrations_table,
             place=answer.place,
             replayed=self._replayed(answer.place),
@@ -265,20 +265,22 @@ class Situation:
         recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
         return made_by_no_migration(recorded, live, answer.effects)
 
-    def _made_before(self, answer: "_Answer") -> tuple[str, ...]:
-        if answer.description is None or not self.request.is_recorded:
+    def _made_before(self, migrations: SetDifference, answer: "_Answer") -> tuple[str, ...]:
+        older = self.request.target.older_than(migrations.extra)
+        if answer.description is None or older is None:
             return ()
-        recorded, live = self.request.recorded.schema_catalog, there(self.live).state.catalog
-        return made_before(recorded, live, answer.description.effects)
+        return made_before(older, there(self.live).state.catalog, answer.description.effects)
 
     def _price(self, answer: "_Answer", kept: Sequence[Identity]) -> Price:
         request, live = self.request, there(self.live)
         nodes = None if answer.description is None else answer.nodes
         recorded = request.recorded if request.is_recorded else None
-        pricing = Pricing(recorded, live.state.catalog, answer.route, nodes, answer.effects, kept)
+        stay = frozenset(each.app for each in request.target.applied_set)
+        pricing = Pricing(recorded, live.state.catalog, answer.route, nodes, answer.effects, kept, stay)
         with self.progress.task("count"):
             price = pricing.price(live.worker, request.count_seconds, request.lock_timeout)
-        return replace(price, losses=tuple(with_remedies(price.losses, request.archive, refill=request.refill)))
+        losses = (*price.losses, *_other_state(request.target))
+        return replace(price, losses=tuple(with_remedies(losses, request.archive, refill=request.refill)))
 
 
 @dataclass(frozen=True)
@@ -307,6 +309,12 @@ class _Answer:
     def effects(self) -> tuple[Effect, ...]:
         """What the extra migrations did."""
         return self.description.effects if self.description else ()
+
+
+def _other_state(target: Target) -> Iterator[Loss]:
+    """Where the rows may not tell what was applied at that time: a migration was taken back, and its row went."""
+    if target.before and (other := target.before.other) and other.gone:
+        yield Loss("unapply", "other_state", f"migrations that snapshot {other.deploy_id} recorded", None, "lost")
 
 
 def there(value: T | None) -> T:

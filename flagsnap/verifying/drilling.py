@@ -77,8 +77,12 @@ class Drilling:
                 took = round(fetched + time.monotonic() - began, 3)
                 self.climb.drilled = Drilled(self.manifest.deploy_id, took, self.manifest.database.bytes, ground.where)
 
+            def left(reason: str) -> None:
+                if ground.kind != "embedded":  # which goes with its server
+                    self.climb.checks.append(Check("scratch database", self.manifest.deploy_id, unchecked=reason))
+
             try:
-                kept = drill(self.source, folder, ground, self.progress, proven, keep=self.ladder.keep)
+                kept = drill(self.source, folder, ground, self.progress, proven, left, keep=self.ladder.keep)
             except FlagsnapError as error:
                 if not (drilled := self.climb.drilled):
                     raise

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 from flagsnap.attached.baseline import BASELINE, Baseline
 from flagsnap.catalog import Catalog, differences
-from flagsnap.errors import FlagsnapError, SnapshotDamaged, UsageError
+from flagsnap.errors import FlagsnapError, SnapshotDamaged
 from flagsnap.loss.attribution import made_by_no_migration
 from flagsnap.migrations import Migration, SetDifference, difference
-from flagsnap.postgres.connection import Address, connect
-from flagsnap.postgres.facts import LiveState, read_current_state
+from flagsnap.postgres.connection import Address, Connection, connect
+from flagsnap.postgres.facts import LiveState, read_current_state, read_system_identifier
 from flagsnap.postgres.locks import RUN_KEY, is_held
 from flagsnap.rehearsal.values import Rehearsal
+from flagsnap.restoring.identity import refuse_other
 from flagsnap.restoring.restore import compare
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
@@ -19,19 +20,29 @@ from flagsnap.verification import Check
 from flagsnap.verifying.beside import stored_baseline
 from flagsnap.verifying.request import why
 
+_CHECK = "check --store and --database-url"
+_NO_LIVE = f"{_CHECK}, or leave out the live check with --no-live; a database that was moved there is to be captured"
 
-def refuse_other_database(manifest: Manifest, address: Address, hint: str = "") -> None:
-    """UsageError unless a snapshot is of a database of that name."""
-    if manifest.database.name != address.database:
-        raise UsageError(
-            f"snapshot {manifest.deploy_id} is of the database {manifest.database.name}, not of {address}",
-            f"check --store and --database-url{hint}",
-        )
+
+def refuse_other_name(manifest: Manifest, address: Address, hint: str = _CHECK) -> None:
+    """UsageError unless a snapshot is of a database of that name; it may have been moved to another server."""
+    refuse_other(manifest, address, address.database, None, hint)
+
+
+def refuse_other_live(manifest: Manifest, address: Address) -> None:
+    """UsageError unless a snapshot is of that database of that server, as far as it can be told. ConnectionFailed."""
+    refuse_other_name(manifest, address, _NO_LIVE)
+    with connect(address, "verify") as connection:
+        _refuse_other_server(manifest, address, connection)
+
+
+def _refuse_other_server(manifest: Manifest, address: Address, connection: Connection) -> None:
+    refuse_other(manifest, address, address.database, read_system_identifier(connection), _NO_LIVE)
 
 
 def verify_live(address: Address, manifest: Manifest) -> tuple[Check, ...]:
     """Check that the live database has exactly the recorded migrations and schema."""
-    refuse_other_database(manifest, address)
+    refuse_other_name(manifest, address)
     with connect(address, "verify") as connection:
         state = read_current_state(connection)
     found = compare(manifest.database, state)
@@ -43,11 +54,9 @@ def verify_live(address: Address, manifest: Manifest) -> tuple[Check, ...]:
 
 
 def expected(address: Address, manifest: Manifest) -> tuple[Check, ...]:
-    """The same; a database that cannot be reached is unchecked. UsageError, SnapshotDamaged."""
+    """The same; a database that cannot be reached is unchecked."""
     try:
         return verify_live(address, manifest)
-    except (UsageError, SnapshotDamaged):
-        raise
     except FlagsnapError as error:
         return (Check("live database", _subject(address, manifest), unchecked=why(error)),)
 
@@ -61,6 +70,7 @@ def watch_live(address: Address, snapshots: Snapshots, manifest: Manifest) -> tu
     try:
         for _ in range(2):  # a rollback may have begun and ended between two looks
             with connect(address, "verify") as connection:
+                _refuse_other_server(manifest, address, connection)  # none of its state is noted
                 busy = is_held(connection, RUN_KEY)
                 state = read_current_state(connection)
                 busy = busy or is_held(connection, RUN_KEY)
@@ -69,8 +79,6 @@ def watch_live(address: Address, snapshots: Snapshots, manifest: Manifest) -> tu
                 return found
             if busy:
                 return (Check("live database", subject, unchecked=f"another flagsnap works on {address.database}"),)
-    except UsageError:
-        raise
     except FlagsnapError as error:
         return (Check("live database", subject, unchecked=why(error)),)
     return found
@@ -87,9 +95,17 @@ class _Watch:
     def applied(self) -> tuple[Migration, ...]:
         return tuple(row.migration for row in self.state.applied)
 
+    @property
+    def _is_recorded(self) -> bool:
+        """Whether the newest capture recorded this very state, so that no baseline counts."""
+        recorded = self.manifest.database
+        return set(recorded.applied_set) == set(self.applied) and recorded.fingerprint == self.state.catalog.fingerprint
+
     def checks(self, *, may_note: bool) -> tuple[Check, ...]:
-        """The migrations, and the schema against the best that is known of it."""
+        """The migrations, and the schema against the best that is known of it: the record, where it is of now."""
         subject = _subject(self.address, self.manifest)
+        if self._is_recorded:
+            return (Check("migrations", subject), Check("schema", subject))
         baseline = self._baseline()
         found = difference(self.manifest.database.applied_set, self.applied)
         said = f"{len(found.extra)} applied since, the last {found.extra[-1]}" if found.extra else ""

@@ -152,6 +152,7 @@ def test_a_type_that_nobody_knows(deploys: Deploys, dated: Dated, project: Proje
     )
     assert {each for each in losses(dated) if each[2] is None} == {
         ("type_narrowed", "public.flags_flag.tag", None, "lost"),
+        ("ran_forward", "ALTER TABLE flags_flag ALTER name TYPE text", None, "lost"),
         ("statement_unknown", "flags.0002_colour: ALTER … TYPE", None, "lost"),
     }
 

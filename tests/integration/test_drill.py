@@ -1,12 +1,14 @@
 """The drill: a snapshot that restores is proven, one that does not is found, and what hinders a drill is no proof."""
 
 import hashlib
+import json
 import re
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from flagsnap.postgres import embedded
@@ -331,3 +333,56 @@ def test_during_a_rollback(deployed: Flagsnap, database: Database, tmp_path: Pat
         program.go_on()
         out, err = run.communicate(timeout=30)
     assert run.returncode == 1, (out, err)
+
+
+# A database that cannot be dropped.
+
+
+SUBSCRIBE = "CREATE SUBSCRIPTION held CONNECTION 'host=x' PUBLICATION p WITH (connect = false, create_slot = false)"
+
+
+@pytest.fixture
+def unsubscribed(database: Database) -> Iterator[None]:
+    """Subscriptions go at the end of the test, so that every database can be dropped."""
+    yield
+    subscribed = "SELECT datname FROM pg_subscription JOIN pg_database d ON d.oid = subdbid"
+    for (name,) in database.rows(f"{subscribed} WHERE starts_with(datname, '{database.name}')", "postgres"):
+        with psycopg.connect(database.server.url(name), autocommit=True) as connection:
+            connection.execute("ALTER SUBSCRIPTION held SET (slot_name = NONE)")
+            connection.execute("DROP SUBSCRIPTION held")
+
+
+@pytest.mark.usefixtures("unsubscribed")
+def test_a_drill_makes_no_subscription(database: Database, flagsnap: Flagsnap) -> None:
+    """The database could not be dropped with it."""
+    deploy(database, flagsnap, f"{SUBSCRIBE}; COMMENT ON SUBSCRIPTION held IS 'from elsewhere'")
+    checks(flagsnap)
+    assert database.relatives() == [database.name]
+
+
+@pytest.mark.usefixtures("unsubscribed")
+def test_one_that_cannot_be_dropped_is_told_and_in_nobodys_way(
+    deployed: Flagsnap, database: Database, tmp_path: Path
+) -> None:
+    program = held(database, tmp_path)
+    with ended_afterwards(deployed.start(*DRILL, "--json", FLAGSNAP_PG_BIN=str(program.folder))) as run:
+        program.wait(run)
+        (drilled,) = drills(database)
+        with psycopg.connect(database.server.url(drilled), autocommit=True) as connection:
+            connection.execute(SUBSCRIBE.encode())
+        program.go_on()
+        out, err = run.communicate(timeout=30)
+    assert run.returncode == 1, (out, err)
+    told = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert told["drill"]["ok"]
+    assert told["scratch database"]["detail"].startswith(f"{drilled} could not be dropped: ")
+    assert drills(database) == [drilled]
+    # What an interrupted restore has left may be held the same way.
+    left = Database(database.server, drilled.replace("_drill_", "_scratch_"))
+    left.create()
+    left.execute(SUBSCRIBE)
+    assert f"could not drop {drilled}, which an interrupted drill had left" in deployed.within(*DRILL).err
+    ended = deployed.within(*ROLLBACK)
+    assert f"could not drop {drilled}, the scratch database of a drill" in ended.err
+    assert f"could not drop {left.name}, which an interrupted run had left (database " in ended.err
+    assert is_recorded(database)

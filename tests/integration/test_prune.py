@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from flagsnap.pruning import prune
 from flagsnap.pruning.prune import PruneRequest, plan_prune
 from flagsnap.pruning.server import opened
 from flagsnap.retention import Policy
-from flagsnap.snapshot import MANIFEST
+from flagsnap.snapshot import MANIFEST, Manifest
+from flagsnap.stores.base import Store
+from flagsnap.stores.snapshots import Snapshots
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.integration.captures import ended_afterwards, held_up, outcome, wait_for
@@ -80,7 +83,8 @@ def test_what_is_never_removed(shelf: Shelf) -> None:
     shelf.days(9)
     shelf.add("behind", 10 * DAY, migrations=1)
     shelf.add("owed", 11 * DAY, migrations=1)
-    shelf.add("x-archive", 12 * DAY, archive_of="x")
+    shelf.add("x-archive", 15 * DAY, archive_of="x")
+    shelf.add("y-archive", 13 * DAY, archive_of="y")
     shelf.snapshots.pin("d3", "the auditors")
     whole = Rung(checked_at=shelf.now, ok=True)
     proven = shelf.snapshots.get("d5")
@@ -93,16 +97,19 @@ def test_what_is_never_removed(shelf: Shelf) -> None:
     shelf.prune(*CONFIRMED)
     kept = shelf.snapshots.list()
     assert {each.deploy_id for each in kept.summaries} | {name for name, _ in kept.damaged} >= {
-        *("new", "behind", "owed", "d3", "d5"),
+        *("new", "behind", "owed", "d3", "d5", "y-archive"),
     }
     shown = reasons(shelf.prune(*KEEP_ONE)["keep"])
-    assert {name: shown[name] for name in ("new", "behind", "owed", "d3", "d5")} == {
+    assert {name: shown[name] for name in ("new", "behind", "owed", "d3", "d5", "y-archive")} == {
         "new": "the newest, last 1",
         "behind": "behind the last deploy",
         "owed": "a refill is owed from it",
         "d3": "pinned",
         "d5": "the newest that verified",
+        "y-archive": "an archive, kept for 14 d",
     }
+    assert "  an archive, kept for 14 d" in shelf.flagsnap.within("prune", *KEEP_ONE).out
+    assert "y-archive" in reasons(shelf.prune(*KEEP_ONE, "--keep-retired", "1d")["remove"])
     assert not {"d1", "d2", "d4", "d6", "d8", "d9", "x-archive"} & {each.deploy_id for each in kept.summaries}
 
 
@@ -111,6 +118,61 @@ def test_behind_the_last_deploy_as_the_live_database_says(shelf: Shelf) -> None:
     assert list(reasons(shelf.prune(*KEEP_ONE)["keep"])) == ["new"]
     shelf.database.execute("DELETE FROM django_migrations WHERE name = '0002_tag'")
     assert reasons(shelf.prune(*KEEP_ONE)["keep"])["new"] == "the newest, behind the last deploy, last 1"
+
+
+def test_after_a_rollback_what_is_live_stays(shelf: Shelf) -> None:
+    shelf.days(2)
+    shelf.add("predeploy", 3 * DAY, migrations=1)
+    shelf.database.execute("DELETE FROM django_migrations WHERE name = '0002_tag'")
+    assert reasons(shelf.prune(*CONFIRMED)["keep"]) == {
+        "new": "the newest, behind the last deploy, last 1",
+        "predeploy": "what is live now",
+    }
+    shelf.database.execute("DROP TABLE django_migrations")
+    assert reasons(shelf.prune(*CONFIRMED)["keep"])["predeploy"] == "before the newest state"
+    assert shelf.names() == ["new", "predeploy"]
+
+
+def test_after_a_deploy_that_was_tried_twice_the_first_try_stays(shelf: Shelf) -> None:
+    """The first migrate died between two migrations; `new` was captured before the second."""
+    shelf.add("nightly", -timedelta(minutes=1), migrations=3)
+    shelf.add("try1", timedelta(minutes=6), migrations=1)
+    shelf.add("d1", DAY, migrations=1)
+    shelf.database.execute(
+        "UPDATE django_migrations SET applied = now() - interval '5 min' WHERE name = '0002_tag';"
+        "INSERT INTO django_migrations (app, name) VALUES ('features', '0003')"
+    )
+    assert reasons(shelf.prune(*CONFIRMED)["keep"]) == {
+        "nightly": "the newest, last 1",
+        "new": "behind the last deploy",
+        "try1": "before the newest migrations",
+    }
+    assert shelf.names() == ["new", "nightly", "try1"]
+
+
+def test_what_failed_its_checks_holds_no_place(shelf: Shelf) -> None:
+    shelf.days(3)
+    failed = Rung(checked_at=shelf.now, ok=False)
+    at = shelf.snapshots.get("d1").captured_at
+    shelf.snapshots.keep_verification(Verification(deploy_id="d1", captured_at=at, rungs={"files": failed}))
+    assert reasons(shelf.prune("--keep-last", "2", "--confirm")["keep"]) == {
+        "new": "the newest, last 2",
+        "d2": "last 2",
+        "d1": "look at it: its files check failed",
+    }
+    assert shelf.names() == ["d1", "d2", "new"]
+
+
+def test_a_capture_from_the_future_is_not_the_newest(shelf: Shelf) -> None:
+    shelf.days(1)
+    shelf.add("ahead", -DAY)
+    standby = shelf.beside("standby", shelf.now - shelf.manifest.captured_at)
+    shown = shelf.prune(*CONFIRMED)
+    assert reasons(shown["keep"]) == {
+        "ahead": "captured in the future: a clock is wrong",
+        "new": "the newest, last 1",
+    }
+    assert reasons(shown["databases"]["keep"]) == {standby: "the standby of new, the newest"}
 
 
 def test_the_newest_counts_only_if_it_can_be_read(shelf: Shelf) -> None:
@@ -122,6 +184,27 @@ def test_the_newest_counts_only_if_it_can_be_read(shelf: Shelf) -> None:
     assert set(kept) == {"new", "d1"}
     assert kept["new"].startswith("look at it: the manifest of new is damaged")
     assert kept["d1"] == "the newest, last 1"
+
+
+class Counted(Snapshots):
+    """Snapshots that know whose manifests were read."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.read: list[str] = []
+
+    def get(self, deploy_id: str) -> Manifest:
+        self.read.append(deploy_id)
+        return super().get(deploy_id)
+
+
+def test_of_many_those_only_are_read_that_are_kept(shelf: Shelf) -> None:
+    shelf.days(6)
+    snapshots = Counted(shelf.snapshots.store)
+    asked = replace(request(shelf), snapshots=snapshots, policy=Policy(last=3))
+    with opened(Address.parse(shelf.database.url), 10.0) as server:
+        plan_prune(asked, server)
+    assert snapshots.read == ["new", "d1", "d2"]
 
 
 def request(shelf: Shelf, *, confirm: bool = True) -> PruneRequest:
@@ -171,14 +254,24 @@ def test_a_capture_that_came_to_the_store_of_another_database_opens_it_to_nobody
 
 
 def test_without_a_database(shelf: Shelf) -> None:
+    """It must be asked for: nobody else knows from which snapshot a refill is owed."""
     shelf.days(2)
     shelf.add("behind", 3 * DAY, migrations=1)
     scratch = shelf.beside("scratch", DAY)
-    shown = shelf.flagsnap.within("prune", *CONFIRMED, "--json", FLAGSNAP_DATABASE_URL="", DATABASE_URL="").json
+    shelf.flagsnap.environment.update(FLAGSNAP_DATABASE_URL="", DATABASE_URL="")
+    error, hint = said(shelf.flagsnap.within("prune", *CONFIRMED, code=2))
+    assert error == "no database URL was given"
+    assert "; --no-database prunes " in hint
+    plan = shelf.flagsnap.within("prune", *KEEP_ONE, "--json").json
+    assert shelf.names() == ["behind", "d1", "d2", "new"]
+    shown = shelf.flagsnap.within("prune", *CONFIRMED, "--no-database", "--json").json
     assert reasons(shown["keep"]) == {"new": "the newest, last 1", "behind": "behind the last deploy"}
     assert shown["databases"] == {"keep": [], "remove": []}
-    assert shown["limits"] == ["no database URL was given: nothing but the snapshots was looked at"]
+    assert plan["limits"] == shown["limits"]
+    assert all(word in shown["limits"][0] for word in ("live state", "newest migrations", "refill", "other run"))
     assert shelf.names() == ["behind", "new"]
+    shelf.flagsnap.environment["FLAGSNAP_DATABASE_URL"] = shelf.database.url
+    shelf.prune(*CONFIRMED, "--no-database")
     assert scratch in shelf.database.relatives()
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from flagsnap.postgres import embedded
 from flagsnap.postgres.locks import drill_key_of
+from flagsnap.snapshot import MANIFEST
 from tests.fix_cli import Flagsnap
 from tests.fix_databases import Database
 from tests.fix_servers import ALL_MAJORS, PostgresServer
@@ -36,7 +38,7 @@ def test_retired_databases_go_with_their_age_and_what_dead_runs_left_at_once(she
         old: "retired 15 d ago, kept for 14 d",
         scratch: "left by an interrupted run",
         drill: "left by an interrupted run",
-        stale: "its snapshot is not the newest, or is gone",
+        stale: "its snapshot is not the newest",
     }
     assert all(each["bytes"] > 1_000_000 for each in (*shown["keep"], *shown["remove"]))
     assert len(shelf.database.relatives()) == 8
@@ -47,6 +49,32 @@ def test_retired_databases_go_with_their_age_and_what_dead_runs_left_at_once(she
     assert shelf.prune(*CONFIRMED)["databases"]["remove"] == []
     shelf.prune(*CONFIRMED, "--keep-retired", "12d")
     assert young not in shelf.database.relatives()
+
+
+def test_a_standby_may_be_the_only_copy_that_is_left(shelf: Shelf) -> None:
+    shelf.days(1)
+    of_new = shelf.beside("standby", shelf.now - shelf.manifest.captured_at)
+    older, scratch = shelf.beside("standby", 2 * DAY), shelf.beside("scratch", DAY)
+    shelf.flagsnap.place.put(f"new/{MANIFEST}", shelf.flagsnap.place.get(f"new/{MANIFEST}")[:-20])
+    shown = shelf.prune(*CONFIRMED)["databases"]
+    assert reasons(shown["keep"]) == {of_new: "no newer capture can be read", older: "a snapshot is damaged"}
+    assert list(reasons(shown["remove"])) == [scratch]
+    assert {of_new, older} <= set(shelf.database.relatives())
+
+
+@pytest.mark.local_store
+def test_beside_a_store_without_a_capture_nothing_goes(shelf: Shelf, tmp_path: Path) -> None:
+    """So a volume looks that is not mounted."""
+    for role in ("standby", "scratch", "retired"):
+        shelf.beside(role, 20 * DAY)
+    relatives = shelf.database.relatives()
+    (tmp_path / "unmounted").mkdir()
+    ended = shelf.flagsnap.within("prune", *CONFIRMED, "--json", FLAGSNAP_STORE=str(tmp_path / "unmounted"))
+    assert set(reasons(ended.json["databases"]["keep"]).values()) == {"no capture can be read"}
+    assert ended.json["limits"] == [
+        "nothing beside the live database goes, since no capture can be read: is this the store?"
+    ]
+    assert shelf.database.relatives() == relatives
 
 
 def test_databases_of_others_are_left_alone(shelf: Shelf) -> None:

@@ -1,9 +1,11 @@
-"""`prune` and a bucket whose credentials may not delete; moto enforces it here."""
+"""`prune` and a bucket: an index that tells of what is gone, and credentials that may not delete (moto enforces it)."""
 
 from pathlib import Path
 
+from flagsnap.snapshot import MANIFEST
 from tests.fix_databases import Database
-from tests.integration.prunes import Shelf
+from tests.fix_s3 import S3Place
+from tests.integration.prunes import Shelf, reasons
 from tests.integration.s3_captures import said, scene
 from tests.integration.test_s3_iam import MANY, Guarded, guarded, without
 
@@ -29,3 +31,28 @@ def test_without_the_right_to_delete_nothing_is_begun(guarded: Guarded, database
         assert shelf.names() == ["new"]
         keys = at.place.keys()
         assert not [key for key in keys if key.startswith((".drafts/", "d1", "d2"))]
+
+
+def test_what_cannot_be_read_takes_the_place_of_nothing_that_can(
+    s3: S3Place, database: Database, tmp_path: Path
+) -> None:
+    """The index still tells of manifests that are damaged or gone."""
+    with scene(s3, database, tmp_path) as at:
+        shelf = Shelf(database, at.flagsnap)
+        shelf.days(9)
+        s3.put(f"d1/{MANIFEST}", s3.get(f"d1/{MANIFEST}")[:-20])
+        for gone in ("d2", "d6", "d7", "d8", "d9"):
+            s3.delete(f"{gone}/{MANIFEST}")
+        done = shelf.prune("--keep-last", "3", "--confirm", code=1)
+        kept = reasons(done["keep"])
+        assert kept.pop("d1").startswith("look at it: the manifest of d1 is damaged")
+        assert kept == {
+            "new": "the newest, last 3",
+            "d3": "last 3",
+            "d4": "last 3",
+            "d2": "look at it: there is no manifest",
+        }
+        assert reasons(done["failed"]) == dict.fromkeys(["d6", "d7", "d8", "d9"], "there is no manifest; look at it")
+        keys = s3.keys()
+        left = {key.split("/")[0] for key in keys if key.startswith("d")}
+        assert left == {"d1", "d2", "d3", "d4", "d6", "d7", "d8", "d9"}

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from flagsnap.errors import SnapshotDamaged
+from flagsnap.errors import SnapshotDamaged, StoreFailed
+from flagsnap.stores.snapshots import Snapshots
 from tests.fix_cli import Flagsnap, Folder
 from tests.fix_databases import Database
 from tests.fix_s3 import S3Place
@@ -270,6 +271,27 @@ def test_what_is_not_there(captured: Flagsnap) -> None:
         assert f"error: no snapshot v9 in {captured.place.url}\n" in ended.err
     ended = captured.within("verify", "--store", f"{captured.place.url}/empty", code=5)
     assert "error: there is no snapshot in" in ended.err
+
+
+def test_what_is_to_be_expected_is_looked_for_first(captured: Flagsnap) -> None:
+    """So that nothing is found and then not told."""
+    _flip(captured.place, a_file(captured))
+    captured.within("verify", "v2", "--expect", "v9", code=5)
+    assert "v2/verified.json" not in captured.files()
+    assert set(failed_checks(captured, "v2", "--expect", "v2")) == {"files"}
+
+
+def test_a_store_that_fails_late_hides_nothing(captured: Flagsnap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Snapshots) -> None:
+        raise StoreFailed("the store is gone")
+
+    damage = _flip(captured.place, a_file(captured))
+    monkeypatch.setattr(Snapshots, "list", fail)
+    found = captured.within("verify", "v2", "--max-age", "26h", "--json", code=3).json
+    assert [(check["name"], check["checked"], check["detail"]) for check in found["checks"] if not check["ok"]] == [
+        ("files", True, damage),
+        ("store", False, "the store is gone"),
+    ]
 
 
 def test_the_snapshot_is_left_as_it_is(captured: Flagsnap) -> None:

@@ -252,6 +252,14 @@ def test_one_or_several(flagsnap: Flagsnap, arguments: tuple[str, ...]) -> None:
     assert "name one snapshot, or --newest N, or --all" in flagsnap.within("verify", *arguments, code=2).err
 
 
+@pytest.mark.parametrize("arguments", [("--all",), ("--newest", "2")])
+def test_an_empty_store_is_not_green(flagsnap: Flagsnap, arguments: tuple[str, ...]) -> None:
+    (check,) = flagsnap.within("verify", *arguments, "--no-live", "--json", code=1).json["checks"]
+    assert (check["name"], check["checked"], check["detail"]) == ("store", False, "there is no snapshot")
+    (check,) = flagsnap.within("verify", *arguments, "--no-live", "--max-age", "26h", "--json", code=3).json["checks"]
+    assert check["name"] == "age"
+
+
 # Age.
 
 
@@ -261,6 +269,20 @@ def test_an_age(flagsnap: Flagsnap, snapshots: Snapshots) -> None:
     assert found["checks"][-1]["said"].startswith("the newest capture, v2, is ")
     found = flagsnap.within("verify", "--max-age", "0s", "--no-live", "--json", code=3).json
     assert "more than 0 s" in found["checks"][-1]["detail"]
+
+
+@pytest.mark.local_store
+@pytest.mark.parametrize(("minutes", "code"), [(4, 0), (120, 3)])
+def test_a_capture_of_the_future_is_not_young(
+    flagsnap: Flagsnap, snapshots: Snapshots, minutes: int, code: int
+) -> None:
+    manifest = snapshots.get("v2")
+    ahead = manifest.model_copy(update={"captured_at": datetime.now(UTC) + timedelta(minutes=minutes)})
+    flagsnap.place.put("v2/manifest.json", ahead.to_json())
+    arguments = ("verify", "--level", "manifest", "--max-age", "26h", "--no-live", "--json")
+    age = flagsnap.within(*arguments, code=code).json["checks"][-1]
+    assert age["name"] == "age"
+    assert ("ahead of the clock here" in age["detail"]) is bool(code)
 
 
 def test_an_empty_store_is_too_old_for_any_age(flagsnap: Flagsnap) -> None:

@@ -1,10 +1,12 @@
 """The live check: what was recorded is still applied, and nothing changed outside a deploy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from flagsnap.attached.baseline import BASELINE
+from flagsnap.postgres import embedded
 from flagsnap.postgres.connection import Address, connect
 from flagsnap.postgres.locks import RUN_KEY, holding, is_held
 from tests.fix_cli import Flagsnap
@@ -96,6 +98,24 @@ def test_when_it_looks(captured: Flagsnap) -> None:
     assert refused.err.startswith("error: no database URL was given")
 
 
+def test_a_database_of_that_name_on_another_server(
+    captured: Flagsnap, database: Database, own_server: Callable[..., embedded.Server]
+) -> None:
+    """It is not the live one, and nothing of it is noted; whether it equals a snapshot can be asked all the same."""
+    other = own_server()
+    embedded.create_database(other, database.name)
+    url = other.url(database.name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
+        captured.within("verify", "--expect", "v2", FLAGSNAP_DATABASE_URL=url)
+        connection.execute(DEPLOY.encode())
+    refused = captured.within("verify", code=2, FLAGSNAP_DATABASE_URL=url).err
+    assert f"error: snapshot v2 is of the database {database.name} of another server, not of " in refused
+    assert "--no-live" in refused
+    assert not {f"v2/{BASELINE}", "v2/verified.json"} & set(captured.files())
+    captured.within("verify", "--no-live", FLAGSNAP_DATABASE_URL=url)
+
+
 @pytest.fixture
 def busy(captured: Flagsnap, database: Database) -> Iterator[None]:
     """Another run works on the live database."""
@@ -170,3 +190,16 @@ def test_after_a_rollback_that_leaves_nothing_else_the_record_counts(deployed: D
     deployed.flagsnap.within("rollback", "--to", "v2", "--on-loss", "accept", "--yes")
     assert f"v2/{BASELINE}" not in deployed.flagsnap.files()
     assert schema(deployed.flagsnap)["said"] == ""
+
+
+def test_the_record_counts_before_a_baseline_that_a_rollback_has_left(deployed: Deploys) -> None:
+    flagsnap = deployed.flagsnap
+    back = ("rollback", "--to", "v2", "--on-loss", "accept", "--yes")
+    flagsnap.within(*back, "--strategy", "unapply")
+    assert schema(flagsnap)["said"].endswith(", after the rollback to v2")
+    deployed.database.execute("DROP TABLE cache")
+    assert schema(flagsnap)["said"] == ""
+    deployed.deploy()
+    flagsnap.within(*back, "--strategy", "restore")
+    assert f"v2/{BASELINE}" not in flagsnap.files()
+    assert schema(flagsnap)["said"] == ""

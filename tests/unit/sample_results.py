@@ -80,7 +80,7 @@ BY_TIME_ALONE = replace(
     PLAN,
     to="applied-before-20261122T140200Z",
     captured_at=None,
-    before=AppliedBefore(CAPTURED + timedelta(microseconds=1), OtherSnapshot(MANIFEST.deploy_id, CAPTURED, 3, 1)),
+    before=AppliedBefore(CAPTURED + timedelta(microseconds=1), OtherSnapshot(MANIFEST, 3, 1)),
 )
 DONE = RollbackResult(
     PLAN,

@@ -163,8 +163,10 @@ def test_what_a_prune_keeps_comes_from_each_source() -> None:
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
-        ("keep_last = -1", "keep-last cannot be -1", "give it a number, 0 or more"),
-        ('keep_daily = "some"', "keep-daily cannot be 'some'", "give it a number, 0 or more"),
+        ("keep_last = -1", "keep-last cannot be -1", "give it a number from 0 to 1000000"),
+        ('keep_daily = "some"', "keep-daily cannot be 'some'", "give it a number from 0 to 1000000"),
+        ("keep_monthly = 1000001", "keep-monthly cannot be 1000001", "give it a number from 0 to 1000000"),
+        (f"keep_daily = '{10**22}'", f"keep-daily cannot be '{10**22}'", "give it a number from 0 to 1000000"),
         ("keep_within = 30", "keep-within cannot be 30", "write it as 90m, 26h, 30d, 2w or 1d12h"),
         ('keep_retired = "ever"', "keep-retired cannot be 'ever'", "write it as 90m, 26h, 30d, 2w or 1d12h"),
     ],

@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 
 from flagsnap.attached.verification import Rung
 from flagsnap.errors import UsageError
+from flagsnap.pruning.asides import decide_asides
 from flagsnap.results import Standing
 from flagsnap.retention import (
     Aside,
     Candidate,
     Division,
+    Live,
     Policy,
     Pruned,
     PrunePlan,
     Verdict,
-    captures_of,
     decide,
-    decide_asides,
+    failed_level,
     is_verified,
     require_policy,
 )
@@ -64,7 +65,7 @@ class Case:
     """A set of snapshots, and what is known of the database."""
 
     candidates: tuple[Candidate, ...]
-    live: str | None
+    live: Live
     owed: frozenset[str]
 
     def decide(self, policy: Policy, only: Collection[str] | None = None) -> Division:
@@ -90,7 +91,38 @@ def cases(draw: st.DrawFn) -> Case:
     found = draw(st.lists(fields, max_size=30))
     candidates = tuple(candidate(f"s{number}", *each) for number, each in enumerate(found))
     owed = draw(st.frozensets(st.sampled_from([f"s{number}" for number in range(8)]), max_size=2))
-    return Case(candidates, draw(STATES), owed)
+    migrated_at = draw(st.none() | MOMENTS.map(lambda age: NOW - age))
+    return Case(candidates, Live(draw(STATES), migrated_at), owed)
+
+
+def nevers(case: Case) -> dict[str, bool]:
+    """By what a snapshot is, and not by how it is found: nothing newer does what it must be kept for."""
+    ahead = {each.name for each in case.candidates if each.at > NOW + timedelta(minutes=5)}
+    captures = [each for each in case.candidates if each.name not in ahead and not each.summary.archive_of]
+
+    def is_newest_of(this: Candidate, those: Collection[Candidate]) -> bool:
+        return this in those and not any((that.at, that.name) > (this.at, this.name) for that in those)
+
+    def others(state: str | None) -> list[Candidate]:
+        return [each for each in captures if state and each.summary.state not in {state, None}]
+
+    top = [each.summary.state for each in captures if is_newest_of(each, captures)]
+    live, at = case.live.state, case.live.migrated_at
+    sets = [
+        captures,
+        [each for each in captures if each.verified],
+        [each for each in captures if live and each.summary.state == live],
+        others(live),
+        *(others(state) for state in top),
+        [each for each in captures if at and each.at < at],
+    ]
+    return {
+        each.name: each.pinned
+        or each.name in case.owed
+        or each.name in ahead
+        or any(is_newest_of(each, those) for those in sets)
+        for each in case.candidates
+    }
 
 
 @given(cases(), POLICIES)
@@ -100,13 +132,7 @@ def test_what_is_never_removed(case: Case, policy: Policy) -> None:
     assert kept | removed == {each.name for each in case.candidates}
     assert not kept & removed
     assert all(each.reason for each in (*division.keep, *division.remove))
-    captures = captures_of(case.candidates)
-    never = {each.name for each in case.candidates if each.pinned or each.name in case.owed}
-    never |= {each.name for each in captures[:1]}
-    never |= {each.name for each in [each for each in captures if each.verified][:1]}
-    live = case.live or (captures[0].summary.state if captures else None)
-    never |= {each.name for each in [each for each in captures if each.summary.state not in {live, None}][:1]}
-    assert never <= kept
+    assert {name for name, must in nevers(case).items() if must} <= kept
     assert bool(kept) == bool(case.candidates)
 
 
@@ -200,9 +226,56 @@ def test_the_one_behind_the_last_deploy_is_told_by_the_live_state() -> None:
     """After a rollback the newest capture is what is live, and the way back begins before it."""
     found = [candidate("c", DAY, "c"), candidate("b", 2 * DAY, "b"), candidate("a", 3 * DAY, "a")]
     assert names(decide(found, Policy(last=1), NOW).keep) == ["c", "b"]
-    assert names(decide(found, Policy(last=1), NOW, live="c").keep) == ["c", "b"]
-    assert names(decide(found, Policy(last=1), NOW, live="d").keep) == ["c"]
-    assert names(decide(found, Policy(last=1), NOW, live="b").keep) == ["c"]
+    assert names(decide(found, Policy(last=1), NOW, live=Live("c")).keep) == ["c", "b"]
+    assert reasons(decide(found, Policy(last=1), NOW, live=Live("d"))) == {
+        "c": "the newest, behind the last deploy, last 1",
+        "b": "before the newest state",
+    }
+    assert reasons(decide(found, Policy(last=1), NOW, live=Live("b"))) == {
+        "c": "the newest, behind the last deploy, last 1",
+        "b": "what is live now",
+    }
+    assert names(decide(found, Policy(last=1), NOW, live=Live("a")).keep) == ["c", "b", "a"]
+
+
+def nightly(*before: Candidate) -> list[Candidate]:
+    return [*(candidate(f"n{age}", age * DAY, "b") for age in (2, 1, 0)), *before]
+
+
+def test_after_a_rollback_the_capture_of_the_live_state_stays_and_so_it_does_if_live_was_made_anew() -> None:
+    found = nightly(candidate("predeploy", 3 * DAY, "a"), candidate("older", 4 * DAY, "a"))
+    for live in ("a", "empty"):
+        assert names(decide(found, Policy(last=1), NOW, live=Live(live)).keep) == ["n0", "predeploy"]
+
+
+def test_after_a_deploy_that_was_tried_twice_the_first_try_stays() -> None:
+    found = nightly(candidate("try2", 3 * DAY, "half"), candidate("try1", timedelta(days=3, minutes=5), "a"))
+    live = Live("b", NOW - timedelta(days=3, minutes=4))
+    assert reasons(decide(found, Policy(last=1), NOW, live=live)) == {
+        "n0": "the newest, last 1",
+        "try2": "behind the last deploy",
+        "try1": "before the newest migrations",
+    }
+
+
+def test_a_capture_from_the_future_is_kept_and_holds_no_place() -> None:
+    found = [*days(3), candidate("ahead", -timedelta(minutes=6), "b", verified=True)]
+    assert reasons(decide(found, Policy(last=1, daily=1), NOW)) == {
+        "ahead": "captured in the future: a clock is wrong",
+        "d0": "the newest, last 1, newest of 2026-11-22",
+    }
+    found[-1] = candidate("about now", -timedelta(minutes=4))
+    assert names(decide(found, Policy(last=1), NOW).keep) == ["about now"]
+
+
+def test_an_archive_is_kept_for_some_time_in_any_case() -> None:
+    """The deploy that makes it removable is the one that may want it."""
+    found = [candidate("b", DAY, "b"), candidate("a-archive", 13 * DAY, archive_of="a")]
+    found += [candidate("deployed", 12 * DAY, "b"), candidate("old-archive", 15 * DAY, archive_of="a")]
+    found += [candidate("behind", 12.5 * DAY, "c")]
+    division = decide(found, Policy(last=1), NOW, keep_archives=14 * DAY)
+    assert reasons(division)["a-archive"] == "an archive, kept for 14 d"
+    assert names(division.remove) == ["deployed", "old-archive"]
 
 
 def test_a_state_that_is_not_known_may_be_the_one_behind_the_last_deploy() -> None:
@@ -267,6 +340,13 @@ def test_verified_means_that_every_byte_was_looked_at() -> None:
     assert not is_verified(Standing())
 
 
+def test_a_failed_check_is_one_of_more_than_the_manifest() -> None:
+    ok, failed = Rung(checked_at=NOW, ok=True), Rung(checked_at=NOW, ok=False)
+    assert failed_level(Standing(rungs={"manifest": failed, "files": ok})) is None
+    assert failed_level(Standing(rungs={"files": failed, "toc": failed, "drill": ok})) == "toc"
+    assert failed_level(Standing()) is None
+
+
 def aside(kind: str, age: timedelta, name: str = "x", in_use: bool = False) -> Aside:
     return Aside(name, kind, NOW - age, 5, in_use)  # type: ignore[arg-type]
 
@@ -282,7 +362,8 @@ def aside(kind: str, age: timedelta, name: str = "x", in_use: bool = False) -> A
         (aside("drill", timedelta(0)), True, "left by an interrupted run"),
         (aside("drill", timedelta(0), in_use=True), False, "another run is at work on it"),
         (aside("standby", DAY), False, "the standby of new, the newest"),
-        (aside("standby", 2 * DAY), True, "its snapshot is not the newest, or is gone"),
+        (aside("standby", 2 * DAY), True, "its snapshot is not the newest"),
+        (aside("standby", timedelta(0)), False, "no newer capture can be read"),
         (aside("rehearsed", 99 * DAY), False, "a rehearsal was told to keep it; drop it by hand"),
     ],
 )
@@ -292,13 +373,23 @@ def test_what_is_beside_the_live_database(found: Aside, goes: bool, reason: str)
     assert not (division.keep if goes else division.remove)
 
 
-def test_a_standby_without_any_capture_goes() -> None:
-    assert names(decide_asides([aside("standby", DAY)], DAY, NOW, None).remove) == ["x"]
+def test_a_standby_stays_while_a_snapshot_is_damaged() -> None:
+    newest = candidate("new", DAY).summary
+    division = decide_asides([aside("standby", 2 * DAY), aside("scratch", DAY)], DAY, NOW, newest, damaged=True)
+    assert [(each.kind, each.reason) for each in division.keep] == [("standby", "a snapshot is damaged")]
+    assert [each.kind for each in division.remove] == ["scratch"]
+
+
+def test_without_any_capture_nothing_goes() -> None:
+    kinds = ("standby", "retired", "scratch", "retired schemas")
+    division = decide_asides([aside(kind, 99 * DAY, kind) for kind in kinds], DAY, NOW, None)
+    assert reasons(division) == dict.fromkeys(kinds, "no capture can be read")
+    assert division.remove == ()
 
 
 def test_what_was_spared_is_kept_and_what_failed_frees_nothing() -> None:
     snapshots = decide(days(5), Policy(last=2), NOW)
-    asides = decide_asides([aside("scratch", DAY)], DAY, NOW, None)
+    asides = decide_asides([aside("scratch", DAY)], DAY, NOW, candidate("new", DAY).summary)
     plan = PrunePlan(NOW, snapshots, asides)
     assert Pruned(plan).freed == 3_005
     done = Pruned(plan, confirmed=True, spared={"d4": "pinned meanwhile"}, failed={"x": "no", "d3": "no"})

@@ -40,7 +40,7 @@ def test_what_could_not_be_checked_is_not_ok(check: Check, ok: bool) -> None:
 @pytest.mark.parametrize(
     ("details", "code"),
     [
-        ((), 0),
+        ((), 1),
         (("ok",), 0),
         (("unchecked",), 1),
         (("ok", "unchecked"), 1),
