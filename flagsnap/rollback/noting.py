@@ -42,7 +42,7 @@ def note_for_verify(request: RollbackRequest, plan: Plan, progress: Progress) ->
             catalog=list(state.catalog.to_json()),
             after=f"the rollback to {plan.to}",
         )
-        store.attach(newest.deploy_id, BASELINE, baseline.to_json())
+        request.snapshots.note_baseline(baseline)
     except SnapshotMissing:
         return  # nothing was captured, so verify has nothing to hold it to
     except FlagsnapError as error:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from flagsnap.attached.baseline import BASELINE, Baseline
 from flagsnap.attached.pin import PIN, Pin
 from flagsnap.attached.verification import VERIFIED, Rung, Verification, read_brief
 from flagsnap.errors import FlagsnapError, SnapshotDamaged, SnapshotMissing, UsageError
@@ -113,6 +114,14 @@ class Snapshots:
         """Put results beside their snapshot, in the place of earlier ones. SnapshotMissing."""
         brief = {_CAPTURED: _in_brief(verification.captured_at), **verification.brief()}
         self.store.attach(verification.deploy_id, VERIFIED, verification.to_json(), brief)
+
+    def baseline(self, deploy_id: str) -> Baseline | None:
+        """What lies beside a snapshot as the baseline, None if nothing does; SnapshotDamaged."""
+        return self._attached(deploy_id, BASELINE, Baseline.read)
+
+    def note_baseline(self, baseline: Baseline) -> None:
+        """Put it beside its snapshot, in the place of an earlier one. SnapshotMissing."""
+        self.store.attach(baseline.deploy_id, BASELINE, baseline.to_json())
 
     def pin(self, deploy_id: str, reason: str) -> Pin:
         """Pin a snapshot. SnapshotMissing."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from flagsnap.attached.baseline import BASELINE, Baseline
+from flagsnap.attached.baseline import BASELINE
 from flagsnap.attached.pin import PIN
 from flagsnap.attached.verification import VERIFIED
-from flagsnap.errors import SnapshotDamaged, SnapshotMissing
+from flagsnap.errors import SnapshotDamaged
 from flagsnap.rehearsal.values import REHEARSAL
 from flagsnap.snapshot import MANIFEST, Manifest
 from flagsnap.stores.snapshots import Snapshots
@@ -28,22 +28,13 @@ def checks_beside(snapshots: Snapshots, manifest: Manifest) -> Iterator[Check]:
     looks: dict[str, Callable[[], object]] = {
         "verification": lambda: snapshots.verification(manifest),
         "pin": lambda: snapshots.pinned(deploy_id),
-        "baseline": lambda: stored_baseline(snapshots, deploy_id),
+        "baseline": lambda: snapshots.baseline(deploy_id),
     }
     for name, look in looks.items():
         try:
             look()
         except SnapshotDamaged as error:
             yield Check(name, deploy_id, (str(error),))
-
-
-def stored_baseline(snapshots: Snapshots, deploy_id: str) -> Baseline | None:
-    """The baseline that lies beside a snapshot, None if there is none. SnapshotDamaged."""
-    try:
-        raw = b"".join(snapshots.store.read(deploy_id, BASELINE))
-    except SnapshotMissing:
-        return None
-    return Baseline.read(raw, deploy_id)
 
 
 def _problems(manifest: Manifest) -> tuple[str, ...]:

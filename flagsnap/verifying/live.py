@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flagsnap.attached.baseline import BASELINE, Baseline
+from flagsnap.attached.baseline import Baseline
 from flagsnap.catalog import Catalog, differences
 from flagsnap.errors import FlagsnapError, SnapshotDamaged
 from flagsnap.loss.attribution import made_by_no_migration
@@ -17,7 +17,6 @@ from flagsnap.restoring.restore import compare
 from flagsnap.snapshot import Manifest
 from flagsnap.stores.snapshots import Snapshots
 from flagsnap.verification import Check
-from flagsnap.verifying.beside import stored_baseline
 from flagsnap.verifying.request import why
 
 _CHECK = "check --store and --database-url"
@@ -168,7 +167,7 @@ class _Watch:
     def _baseline(self) -> Baseline | None:
         """What was noted of the very migrations that are applied now."""
         try:
-            found = stored_baseline(self.snapshots, self.manifest.deploy_id)
+            found = self.snapshots.baseline(self.manifest.deploy_id)
         except SnapshotDamaged:
             return None  # the same; a new one takes its place
         fits = found and found.captured_at == self.manifest.captured_at and set(found.applied) == set(self.applied)
@@ -182,7 +181,7 @@ class _Watch:
             applied=self.applied,
             catalog=list(self.state.catalog.to_json()),
         )
-        self.snapshots.store.attach(baseline.deploy_id, BASELINE, baseline.to_json())
+        self.snapshots.note_baseline(baseline)
 
 
 def _subject(address: Address, manifest: Manifest) -> str:
